@@ -1,0 +1,451 @@
+//! `image`: a volume is an image file, attached as a loop device when it is used.
+//!
+//! The image's size is the limit, and it is a real one. Thin images are sparse, thick ones
+//! preallocated. Snapshots and clones share blocks where the pool's filesystem can (xfs, btrfs) and
+//! are copies that keep the holes elsewhere.
+
+use crate::store::{self, DATA, Stored};
+use becket_core::backend::{
+    Abilities, Backend, Existence, From, Hold, Listing, Medium, Place, Source, Space,
+};
+use becket_core::progress::Progress;
+use becket_core::record::{Content, Provisioning, SnapshotRecord, TrashRecord, VolumeRecord};
+use becket_core::{Error, Kind, Name, Pool, Result, size};
+use becket_sys::beneath::Dir;
+use becket_sys::loop_device::{self, LoopDevice};
+use becket_sys::point::{self, DeviceNumber, Point};
+use becket_sys::{Errno, copy, extents, filesystem, mountinfo};
+use rustix::fs::{FallocateFlags, OFlags};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+/// The backend.
+#[derive(Debug, Clone, Copy)]
+pub struct Image;
+
+/// What images can hold, the default first.
+const CONTENTS: &[Content] = &[Content::Ext4, Content::Xfs, Content::Btrfs, Content::Block];
+
+impl Backend for Image {
+    fn name(&self) -> &'static str {
+        "image"
+    }
+
+    fn contents(&self) -> &'static [Content] {
+        CONTENTS
+    }
+
+    fn lay_out(&self, pool: &Pool) -> Result<()> {
+        store::lay_out(pool)
+    }
+
+    fn abilities(&self, pool: &Pool) -> Result<Abilities> {
+        let shares_blocks = copy::can_reflink(&pool.dir)?;
+        Ok(Abilities {
+            limits: true,
+            shares_blocks,
+            snapshots_in_use: true,
+        })
+    }
+
+    fn space(&self, pool: &Pool) -> Result<Space> {
+        store::pool_space(pool)
+    }
+
+    fn allocated(&self, pool: &Pool, volume: &VolumeRecord) -> Result<u64> {
+        let image = open_image::<VolumeRecord>(pool, &volume.name, Place::Ready, OFlags::RDONLY)?;
+        Ok(extents::exclusive(&image.file, &image.path)?)
+    }
+
+    fn check(&self, _pool: &Pool, volume: &VolumeRecord) -> Result<()> {
+        if !CONTENTS.contains(&volume.content) {
+            return Err(
+                Error::new(Kind::Invalid, "an image volume cannot be a directory")
+                    .hint("use ext4, xfs, btrfs or raw block"),
+            );
+        }
+        if let Some(parameter) = volume.parameters.keys().next() {
+            return Err(Error::new(
+                Kind::Invalid,
+                format!("image volumes know no parameter `{parameter}`"),
+            ));
+        }
+        if volume.size == 0 {
+            return Err(Error::new(
+                Kind::Invalid,
+                format!("volume `{}` needs a size", volume.name),
+            ));
+        }
+        volume
+            .content
+            .filesystem()
+            .map_or(Ok(()), |kind| check_filesystem(kind, volume))
+    }
+
+    fn volume(&self, pool: &Pool, name: &Name) -> Result<Existence<VolumeRecord>> {
+        store::lookup(pool, name, Place::Ready)
+    }
+
+    fn volumes(&self, pool: &Pool) -> Result<Listing<VolumeRecord>> {
+        store::list(pool, Place::Ready)
+    }
+
+    fn snapshot(&self, pool: &Pool, name: &Name) -> Result<Existence<SnapshotRecord>> {
+        store::lookup(pool, name, Place::Ready)
+    }
+
+    fn snapshots(&self, pool: &Pool) -> Result<Listing<SnapshotRecord>> {
+        store::list(pool, Place::Ready)
+    }
+
+    fn preparing(&self, pool: &Pool) -> Result<Listing<VolumeRecord>> {
+        store::list(pool, Place::Preparing)
+    }
+
+    fn preparing_snapshots(&self, pool: &Pool) -> Result<Vec<Name>> {
+        store::hidden_names::<SnapshotRecord>(pool)
+    }
+
+    fn begin(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()> {
+        store::begin(pool, volume).map(drop)
+    }
+
+    fn build(
+        &self,
+        pool: &Pool,
+        volume: &VolumeRecord,
+        from: Option<&From>,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let dir = store::expect::<VolumeRecord>(pool, &volume.name, Place::Preparing)?;
+        let image = new_image(&dir)?;
+        let share = volume.provisioning == Provisioning::Thin;
+        match from {
+            None => {}
+            Some(From::Snapshot(snapshot)) => {
+                let source = open_image::<SnapshotRecord>(
+                    pool,
+                    &snapshot.name,
+                    Place::Ready,
+                    OFlags::RDONLY,
+                )?;
+                fill(&source, &image, share, volume.name.as_str(), progress)?;
+            }
+            Some(From::Volume(origin)) => {
+                let source =
+                    open_image::<VolumeRecord>(pool, &origin.name, Place::Ready, OFlags::RDONLY)?;
+                fill(&source, &image, share, volume.name.as_str(), progress)?;
+            }
+        }
+        lengthen(&image, volume.size)?;
+        match volume.provisioning {
+            Provisioning::Thin => Ok(()),
+            Provisioning::Thick => allocate(&image, 0, volume.size),
+        }
+    }
+
+    fn commit(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()> {
+        store::commit(pool, volume)
+    }
+
+    fn discard(&self, pool: &Pool, name: &Name) -> Result<()> {
+        store::discard::<VolumeRecord>(pool, name)
+    }
+
+    fn save(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()> {
+        store::save(pool, volume)
+    }
+
+    fn grow(&self, pool: &Pool, volume: &VolumeRecord, before: u64) -> Result<()> {
+        let image = open_image::<VolumeRecord>(pool, &volume.name, Place::Ready, OFlags::RDWR)?;
+        if image.size < volume.size {
+            let grown = match volume.provisioning {
+                Provisioning::Thin => lengthen(&image, volume.size),
+                Provisioning::Thick => allocate(&image, image.size, volume.size - image.size),
+            };
+            if let Err(error) = grown {
+                // Never below what it had: that part may hold data.
+                let _ = image.file.set_len(image.size.max(before));
+                return Err(error);
+            }
+            image
+                .file
+                .sync_all()
+                .map_err(|error| failed("sync", &image, error))?;
+        }
+        for device in devices(pool, volume, Place::Ready)? {
+            device.refresh_size()?;
+        }
+        Ok(())
+    }
+
+    fn stored(&self, pool: &Pool, volume: &VolumeRecord) -> Result<u64> {
+        Ok(open_image::<VolumeRecord>(pool, &volume.name, Place::Ready, OFlags::PATH)?.size)
+    }
+
+    fn medium(&self, pool: &Pool, volume: &VolumeRecord, place: Place) -> Result<Option<Medium>> {
+        open_image::<VolumeRecord>(pool, &volume.name, place, OFlags::RDONLY).map(Some)
+    }
+
+    fn attach(
+        &self,
+        pool: &Pool,
+        volume: &VolumeRecord,
+        place: Place,
+        hold: Hold,
+    ) -> Result<Source> {
+        let attached = devices(pool, volume, place)?.into_iter().next();
+        let autoclear = hold == Hold::WhileUsed;
+        let device = match attached {
+            Some(device) => {
+                if !autoclear {
+                    device.set_autoclear(false)?;
+                }
+                device
+            }
+            None => {
+                let image = open_image::<VolumeRecord>(pool, &volume.name, place, OFlags::RDWR)?;
+                let options = loop_device::Options {
+                    readonly: false,
+                    autoclear,
+                };
+                loop_device::attach(&image.file, &image.path, options)?
+            }
+        };
+        Ok(Source::Block {
+            device: device.path(),
+            holder: device.into_file(),
+        })
+    }
+
+    fn devices(&self, pool: &Pool, volume: &VolumeRecord) -> Result<Vec<PathBuf>> {
+        Ok(devices(pool, volume, Place::Ready)?
+            .iter()
+            .map(LoopDevice::path)
+            .collect())
+    }
+
+    fn detach(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()> {
+        for device in devices(pool, volume, Place::Ready)? {
+            device.detach()?;
+        }
+        Ok(())
+    }
+
+    fn is_at(
+        &self,
+        pool: &Pool,
+        volume: &VolumeRecord,
+        point: &Point,
+        _below: Option<&str>,
+    ) -> Result<bool> {
+        let Some(number) = loop_number(point)? else {
+            return Ok(false);
+        };
+        let (device, inode) = identity(pool, volume, Place::Ready)?;
+        Ok(LoopDevice::open(number)?.is_some_and(|open| open.backs(device, inode)))
+    }
+
+    fn copy_to_snapshot(
+        &self,
+        pool: &Pool,
+        volume: &VolumeRecord,
+        snapshot: &SnapshotRecord,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        store::discard::<SnapshotRecord>(pool, &snapshot.name)?;
+        let dir = store::begin(pool, snapshot)?;
+        let source = open_image::<VolumeRecord>(pool, &volume.name, Place::Ready, OFlags::RDONLY)?;
+        let image = new_image(&dir)?;
+        fill(&source, &image, true, snapshot.name.as_str(), progress)?;
+        image
+            .file
+            .sync_all()
+            .map_err(|error| failed("sync", &image, error))
+    }
+
+    fn commit_snapshot(&self, pool: &Pool, snapshot: &SnapshotRecord) -> Result<()> {
+        store::commit(pool, snapshot)
+    }
+
+    fn discard_snapshot(&self, pool: &Pool, name: &Name) -> Result<()> {
+        store::discard::<SnapshotRecord>(pool, name)
+    }
+
+    fn retire(&self, pool: &Pool, trash: &TrashRecord) -> Result<()> {
+        store::retire(pool, trash)
+    }
+
+    fn trash(&self, pool: &Pool) -> Result<Listing<TrashRecord>> {
+        store::trash(pool)
+    }
+
+    fn revive(&self, pool: &Pool, trash: &TrashRecord) -> Result<()> {
+        store::revive(pool, trash)
+    }
+
+    fn purge(&self, pool: &Pool, trash: &TrashRecord) -> Result<()> {
+        store::purge(pool, trash)
+    }
+
+    fn sweep(&self, pool: &Pool) -> Result<()> {
+        store::purge_discarded(pool)
+    }
+
+    fn open_below(&self, _pool: &Pool, volume: &VolumeRecord, _below: &str) -> Result<Dir> {
+        Err(no_directories(volume))
+    }
+
+    fn remove_below(&self, _pool: &Pool, volume: &VolumeRecord, _below: &str) -> Result<()> {
+        Err(no_directories(volume))
+    }
+}
+
+fn no_directories(volume: &VolumeRecord) -> Error {
+    Error::new(
+        Kind::Invalid,
+        format!("image volume `{}` has no directories for pods", volume.name),
+    )
+    .hint("use the directory driver")
+}
+
+fn check_filesystem(kind: becket_sys::superblock::Kind, volume: &VolumeRecord) -> Result<()> {
+    let smallest = filesystem::smallest(kind);
+    if volume.size < smallest {
+        return Err(Error::new(
+            Kind::OutOfRange,
+            format!(
+                "volume `{}` of {} is too small for {kind}",
+                volume.name,
+                size::display(volume.size)
+            ),
+        )
+        .hint(format!("{kind} needs at least {}", size::display(smallest))));
+    }
+    let maker = filesystem::maker(kind);
+    if volume.origin.is_none() && becket_sys::child::find(maker).is_none() {
+        return Err(Error::new(
+            Kind::WrongState,
+            format!("cannot make {kind}: this host has no `{maker}`"),
+        )
+        .hint(format!(
+            "install the package that has {maker} (e2fsprogs, xfsprogs or btrfs-progs)"
+        )));
+    }
+    Ok(())
+}
+
+fn open_image<R: Stored>(pool: &Pool, name: &Name, place: Place, flags: OFlags) -> Result<Medium> {
+    let dir = store::expect::<R>(pool, name, place)?;
+    let path = dir.path().join(DATA);
+    let file = dir
+        .open_file(DATA, flags | OFlags::NOFOLLOW)
+        .map_err(|error| match error.errno {
+            Errno::NOENT => Error::new(
+                Kind::WrongState,
+                format!("image `{}` is missing", path.display()),
+            )
+            .hint("nothing was changed; look for it before you do anything else"),
+            _ => error.into(),
+        })?;
+    let size = point::look_at(file.as_fd(), &path)?.size;
+    Ok(Medium { file, path, size })
+}
+
+fn new_image(dir: &Dir) -> Result<Medium> {
+    let file = dir.open_file(
+        DATA,
+        OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW,
+    )?;
+    Ok(Medium {
+        file,
+        path: dir.path().join(DATA),
+        size: 0,
+    })
+}
+
+/// Copies `source` into the empty `image`, by sharing blocks where `share` asks for it and the
+/// filesystem can.
+fn fill(
+    source: &Medium,
+    image: &Medium,
+    share: bool,
+    what: &str,
+    progress: &dyn Progress,
+) -> Result<()> {
+    if share && copy::reflink(&source.file, &image.file, &source.path)? {
+        return Ok(());
+    }
+    let mut advance = |done| progress.advance(what, done, source.size);
+    Ok(copy::sparse(
+        &source.file,
+        &image.file,
+        &source.path,
+        &mut advance,
+    )?)
+}
+
+fn lengthen(image: &Medium, size: u64) -> Result<()> {
+    let length = image
+        .file
+        .metadata()
+        .map_err(|error| failed("look at", image, error))?
+        .len();
+    match length < size {
+        true => image
+            .file
+            .set_len(size)
+            .map_err(|error| failed("lengthen", image, error)),
+        false => Ok(()),
+    }
+}
+
+fn allocate(image: &Medium, start: u64, length: u64) -> Result<()> {
+    rustix::fs::fallocate(&image.file, FallocateFlags::empty(), start, length).map_err(|errno| {
+        let error = becket_sys::Error::new("allocate", image.path.to_string_lossy(), errno);
+        match errno {
+            Errno::OPNOTSUPP => Error::new(Kind::WrongState, error.to_string())
+                .hint("this filesystem cannot preallocate; use thin provisioning"),
+            _ => error.into(),
+        }
+    })
+}
+
+fn failed(operation: &'static str, image: &Medium, error: std::io::Error) -> Error {
+    let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+    becket_sys::Error::new(operation, image.path.to_string_lossy(), errno).into()
+}
+
+fn identity(pool: &Pool, volume: &VolumeRecord, place: Place) -> Result<(DeviceNumber, u64)> {
+    let image = open_image::<VolumeRecord>(pool, &volume.name, place, OFlags::PATH)?;
+    let point = point::look_at(image.file.as_fd(), &image.path)?;
+    Ok((point.device, point.inode))
+}
+
+fn devices(pool: &Pool, volume: &VolumeRecord, place: Place) -> Result<Vec<LoopDevice>> {
+    let (device, inode) = identity(pool, volume, place)?;
+    Ok(loop_device::attached_to(device, inode)?)
+}
+
+/// The number of the loop device behind a mount or a device node. btrfs has device numbers of its
+/// own, so there the mount table tells.
+fn loop_number(point: &Point) -> Result<Option<u32>> {
+    for (major, minor) in [point.device, point.node] {
+        if major == loop_device::MAJOR {
+            return Ok(Some(minor));
+        }
+    }
+    if point.device.0 != 0 {
+        return Ok(None);
+    }
+    let table = mountinfo::read()?;
+    let mounted = table.iter().find(|entry| entry.id == point.mount_id);
+    Ok(mounted.and_then(|entry| {
+        entry
+            .source
+            .to_str()?
+            .strip_prefix("/dev/loop")?
+            .parse()
+            .ok()
+    }))
+}

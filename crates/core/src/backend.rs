@@ -1,0 +1,257 @@
+//! The one central trait: what makes storage exist and makes it reachable.
+//!
+//! A backend never formats on its own decision, never mounts for a workload, never locks and never
+//! remembers. The engine calls it under the volume's lock and does everything that follows from
+//! what kind of [`Source`] a volume has. The contract is written down as a test suite in
+//! `becket_core::contract`, which runs on every backend.
+
+use crate::name::Name;
+use crate::pool::Pool;
+use crate::progress::Progress;
+use crate::record::{Content, SnapshotRecord, TrashRecord, VolumeRecord};
+use crate::{Error, Result};
+use becket_sys::beneath::Dir;
+use becket_sys::point::Point;
+use std::fs::File;
+use std::path::PathBuf;
+
+/// What a lookup found. Only `Absent` proves that there is nothing: it is said of a pool whose
+/// medium is there and whose records could be read. Everything else is an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Existence<R> {
+    /// It is there, and this is its record.
+    Present(R),
+    /// It is not there, and the pool is healthy.
+    Absent,
+}
+
+/// All records of a kind, and the places whose record could not be read.
+#[derive(Debug, Clone)]
+pub struct Listing<R> {
+    /// Readable records, by name.
+    pub records: Vec<R>,
+    /// Places that hold something unreadable, and why.
+    pub unreadable: Vec<(String, Error)>,
+}
+
+/// Where a volume's storage is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Hidden, while it is being made.
+    Preparing,
+    /// Where everybody sees it.
+    Ready,
+}
+
+/// What a new volume's data is copied from.
+#[derive(Debug, Clone)]
+pub enum From {
+    /// A snapshot of the same pool.
+    Snapshot(SnapshotRecord),
+    /// Another volume of the same pool, whose lock is held and whose content is at rest.
+    Volume(VolumeRecord),
+}
+
+/// A volume, reachable on this node.
+#[derive(Debug)]
+pub enum Source {
+    /// A block device. While `holder` is open the device stays attached, whatever else happens.
+    Block {
+        /// Its path in `/dev`.
+        device: PathBuf,
+        /// The open device.
+        holder: File,
+    },
+    /// A directory to bind.
+    Directory(Dir),
+}
+
+/// The bytes of a volume that has its own: an image file or a block device.
+#[derive(Debug)]
+pub struct Medium {
+    /// Open for reading.
+    pub file: File,
+    /// Its path, for host programs and messages.
+    pub path: PathBuf,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+/// How an attached device lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// Until its last user is gone: for what is going to be mounted.
+    WhileUsed,
+    /// Until it is detached: for raw block, whose users the kernel does not count.
+    UntilDetached,
+}
+
+/// What a pool can do, as fixed facts of its backend and of the filesystem or group below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Abilities {
+    /// True when a size is a real limit here.
+    pub limits: bool,
+    /// True when snapshots and clones share blocks and take no time.
+    pub shares_blocks: bool,
+    /// True when a snapshot of a volume in use is one moment of it.
+    pub snapshots_in_use: bool,
+}
+
+/// The space of a pool, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// What the medium below holds in all.
+    pub total: u64,
+    /// What can still be written to it.
+    pub free: u64,
+}
+
+/// A kind of storage.
+pub trait Backend: Send + Sync {
+    /// Its name: `image`, `directory` and so on.
+    fn name(&self) -> &'static str;
+
+    /// What its volumes can hold; the first is the default.
+    fn contents(&self) -> &'static [Content];
+
+    /// Lays out a new pool in its directory. Called again on a pool that is there, it changes nothing.
+    fn lay_out(&self, pool: &Pool) -> Result<()>;
+
+    /// What this pool can do.
+    fn abilities(&self, pool: &Pool) -> Result<Abilities>;
+
+    /// How much room the pool's medium has.
+    fn space(&self, pool: &Pool) -> Result<Space>;
+
+    /// Bytes on the medium that the volume alone takes; shared blocks may be counted.
+    fn allocated(&self, pool: &Pool, volume: &VolumeRecord) -> Result<u64>;
+
+    /// Refuses a volume that this pool could never make, before anything is touched: content,
+    /// limits, parameters. `Unsupported`, `Invalid` or `WrongState`, with what to do about it.
+    fn check(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()>;
+
+    /// The volume `name`.
+    fn volume(&self, pool: &Pool, name: &Name) -> Result<Existence<VolumeRecord>>;
+
+    /// All volumes.
+    fn volumes(&self, pool: &Pool) -> Result<Listing<VolumeRecord>>;
+
+    /// The snapshot `name`.
+    fn snapshot(&self, pool: &Pool, name: &Name) -> Result<Existence<SnapshotRecord>>;
+
+    /// All snapshots.
+    fn snapshots(&self, pool: &Pool) -> Result<Listing<SnapshotRecord>>;
+
+    /// Volumes hidden in preparation: at work, or left by something that was killed.
+    fn preparing(&self, pool: &Pool) -> Result<Listing<VolumeRecord>>;
+
+    /// Names of snapshots hidden in preparation.
+    fn preparing_snapshots(&self, pool: &Pool) -> Result<Vec<Name>>;
+
+    /// Opens the hidden place of a new volume with its record in it; takes no time.
+    fn begin(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()>;
+
+    /// Makes the storage in the hidden place, `volume.size` bytes of it, empty or copied.
+    fn build(
+        &self,
+        pool: &Pool,
+        volume: &VolumeRecord,
+        from: Option<&From>,
+        progress: &dyn Progress,
+    ) -> Result<()>;
+
+    /// Makes the hidden volume visible with `volume` as its record: whole and synced, in one step,
+    /// never in place of another.
+    fn commit(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()>;
+
+    /// Removes what is hidden under `name`; nothing there is fine.
+    fn discard(&self, pool: &Pool, name: &Name) -> Result<()>;
+
+    /// Replaces the record of a visible volume, atomically.
+    fn save(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()>;
+
+    /// Grows the storage of a visible volume, and its device where it is attached, to at least
+    /// `volume.size`. Already large enough is fine; it never shrinks. `before` is the size to go
+    /// back to when it does not fit.
+    fn grow(&self, pool: &Pool, volume: &VolumeRecord, before: u64) -> Result<()>;
+
+    /// Bytes of storage the volume really has: what its limit is now.
+    fn stored(&self, pool: &Pool, volume: &VolumeRecord) -> Result<u64>;
+
+    /// The volume's own bytes; `None` where it has none (directories).
+    fn medium(&self, pool: &Pool, volume: &VolumeRecord, place: Place) -> Result<Option<Medium>>;
+
+    /// Makes the volume reachable, by the device it is attached to already if there is one.
+    fn attach(
+        &self,
+        pool: &Pool,
+        volume: &VolumeRecord,
+        place: Place,
+        hold: Hold,
+    ) -> Result<Source>;
+
+    /// Paths of the devices the volume is attached to now.
+    fn devices(&self, pool: &Pool, volume: &VolumeRecord) -> Result<Vec<PathBuf>>;
+
+    /// Detaches devices that have no user left; those that have are left alone.
+    fn detach(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()>;
+
+    /// True when what `point` shows, the root of a mount or a device node, is this volume or lies
+    /// `below` in it.
+    fn is_at(
+        &self,
+        pool: &Pool,
+        volume: &VolumeRecord,
+        point: &Point,
+        below: Option<&str>,
+    ) -> Result<bool>;
+
+    /// Copies the volume as it is now to a hidden place, with `snapshot` as the copy's record. What
+    /// an earlier try left there is replaced. The engine has seen to it that nothing changes
+    /// meanwhile, or that blocks are shared in one moment.
+    fn copy_to_snapshot(
+        &self,
+        pool: &Pool,
+        volume: &VolumeRecord,
+        snapshot: &SnapshotRecord,
+        progress: &dyn Progress,
+    ) -> Result<()>;
+
+    /// Makes the hidden snapshot visible, in one step and never in place of another.
+    fn commit_snapshot(&self, pool: &Pool, snapshot: &SnapshotRecord) -> Result<()>;
+
+    /// Removes the hidden snapshot `name`; nothing there is fine.
+    fn discard_snapshot(&self, pool: &Pool, name: &Name) -> Result<()>;
+
+    /// Moves a volume or snapshot into the trash in one step. An absent one is fine.
+    fn retire(&self, pool: &Pool, trash: &TrashRecord) -> Result<()>;
+
+    /// What is in the trash.
+    fn trash(&self, pool: &Pool) -> Result<Listing<TrashRecord>>;
+
+    /// Brings something back from the trash under its old name, never in place of another.
+    fn revive(&self, pool: &Pool, trash: &TrashRecord) -> Result<()>;
+
+    /// Removes something in the trash for good; an absent one is fine.
+    fn purge(&self, pool: &Pool, trash: &TrashRecord) -> Result<()>;
+
+    /// Finishes removals in the trash that were cut short.
+    fn sweep(&self, pool: &Pool) -> Result<()>;
+
+    /// Opens the directory `below` in a directory volume that a pod's own directory is, making it
+    /// where it is absent. Backends whose volumes have no directories refuse.
+    fn open_below(&self, pool: &Pool, volume: &VolumeRecord, below: &str) -> Result<Dir>;
+
+    /// Moves the directory `below` in a directory volume to the trash and empties it there.
+    fn remove_below(&self, pool: &Pool, volume: &VolumeRecord, below: &str) -> Result<()>;
+}
+
+impl Source {
+    /// The device, where there is one.
+    pub fn device(&self) -> Option<&std::path::Path> {
+        match self {
+            Source::Block { device, .. } => Some(device),
+            Source::Directory(_) => None,
+        }
+    }
+}

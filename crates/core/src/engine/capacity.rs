@@ -1,0 +1,103 @@
+//! How much more a pool can promise.
+
+use super::Engine;
+use crate::backend::Backend;
+use crate::pool::Pool;
+use crate::record::{Provisioning, VolumeRecord};
+use crate::{Error, Kind, Name, Result, size};
+
+/// The space of a pool and what of it is promised, in bytes.
+///
+/// Snapshots appear nowhere here, and that is right: their blocks are not free, and nothing new
+/// will ever be written to them, so promise and deed cancel out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// What the medium below holds in all.
+    pub total: u64,
+    /// What can still be written to it.
+    pub free: u64,
+    /// Sizes of all volumes, those being made included.
+    pub promised: u64,
+    /// Bytes that volumes already hold and share with nothing.
+    pub held: u64,
+    /// The largest new thin volume.
+    pub thin: u64,
+    /// The largest new thick volume.
+    pub thick: u64,
+}
+
+impl Engine {
+    /// What the pool can promise now.
+    pub fn capacity(&self, pool: &Name) -> Result<Capacity> {
+        let pool = self.open(pool)?;
+        capacity(self.backend(&pool)?, &pool)
+    }
+}
+
+/// Adds up the promises of `pool`. Under the lock of promises it is exact.
+pub(super) fn capacity(backend: &dyn Backend, pool: &Pool) -> Result<Capacity> {
+    let space = backend.space(pool)?;
+    let mut promised = 0u64;
+    let mut held = 0u64;
+    let mut owed_thick = 0u64;
+    let visible = backend.volumes(pool)?.records;
+    for volume in &visible {
+        let has = backend.allocated(pool, volume)?.min(volume.size);
+        promised = promised.saturating_add(volume.size);
+        held = held.saturating_add(has);
+        owed_thick = owed_thick.saturating_add(owed(volume, has));
+    }
+    for volume in backend.preparing(pool)?.records {
+        promised = promised.saturating_add(volume.size);
+        owed_thick = owed_thick.saturating_add(owed(&volume, 0));
+    }
+    let limit = (space.free.saturating_add(held)) as f64 * pool.record.overcommit;
+    let thin = (limit as u64).saturating_sub(promised);
+    let thick = space.free.saturating_sub(owed_thick).min(thin);
+    Ok(Capacity {
+        total: space.total,
+        free: space.free,
+        promised,
+        held,
+        thin,
+        thick,
+    })
+}
+
+fn owed(volume: &VolumeRecord, has: u64) -> u64 {
+    match volume.provisioning {
+        Provisioning::Thick => volume.size.saturating_sub(has),
+        Provisioning::Thin => 0,
+    }
+}
+
+/// `NoSpace` unless the pool can promise `bytes` more.
+pub(super) fn demand(
+    backend: &dyn Backend,
+    pool: &Pool,
+    bytes: u64,
+    provisioning: Provisioning,
+) -> Result<()> {
+    let capacity = capacity(backend, pool)?;
+    let available = match provisioning {
+        Provisioning::Thin => capacity.thin,
+        Provisioning::Thick => capacity.thick,
+    };
+    if bytes <= available {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::NoSpace,
+        format!(
+            "pool `{}` cannot promise {}: {} is available",
+            pool.name(),
+            size::display(bytes),
+            size::display(available)
+        ),
+    )
+    .hint(format!(
+        "{} of it are free and {} are promised; delete volumes, empty the trash, or raise the pool's over-commit",
+        size::display(capacity.free),
+        size::display(capacity.promised)
+    )))
+}

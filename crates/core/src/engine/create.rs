@@ -1,0 +1,383 @@
+//! Making volumes: empty, restored from a snapshot, or cloned.
+//!
+//! A volume is built hidden and appears in one step when it is whole. This file holds the only
+//! call of `mkfs` in Becket, and the gate in front of it.
+
+use super::{Engine, capacity, refusal};
+use crate::backend::{Backend, From, Hold, Medium, Place, Source};
+use crate::lock::Lock;
+use crate::plan::{Plan, Step, Wanted, plan};
+use crate::pool::Pool;
+use crate::record::{Birth, Content, FORMAT, Origin, OriginKind, Provisioning, VolumeRecord, now};
+use crate::{Error, Kind, Name, Result, size};
+use becket_sys::superblock::{self, Content as Found};
+use becket_sys::{filesystem, mount};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// What a new volume is to be.
+#[derive(Debug, Clone)]
+pub struct NewVolume {
+    /// Its name in the pool.
+    pub name: Name,
+    /// Its size in bytes, rounded up to a whole MiB; 0 for a directory without a limit, and for a
+    /// copy that is as large as its origin.
+    pub size: u64,
+    /// What it gives its workload; `None` for the origin's, or the backend's default.
+    pub content: Option<Content>,
+    /// When its space is taken.
+    pub provisioning: Provisioning,
+    /// What its first data is copied from.
+    pub origin: Option<Origin>,
+    /// What its backend wants to know.
+    pub parameters: BTreeMap<String, String>,
+}
+
+impl NewVolume {
+    /// An empty thin volume of the default content.
+    pub fn new(name: Name, size: u64) -> NewVolume {
+        NewVolume {
+            name,
+            size,
+            content: None,
+            provisioning: Provisioning::Thin,
+            origin: None,
+            parameters: BTreeMap::new(),
+        }
+    }
+}
+
+impl Engine {
+    /// Makes the volume, or gives the one that is there already and is the same.
+    ///
+    /// `Conflict` when one of that name differs, `NoSpace` when the pool cannot promise its size.
+    pub fn create(&self, pool: &Name, new: &NewVolume) -> Result<VolumeRecord> {
+        let pool = self.open(pool)?;
+        let lock = self.lock_volume(&pool, &new.name)?;
+        self.create_locked(&pool, new, &lock)
+    }
+
+    /// [`Engine::create`] for callers that hold the volume's lock.
+    pub(super) fn create_locked(
+        &self,
+        pool: &Pool,
+        new: &NewVolume,
+        _lock: &Lock,
+    ) -> Result<VolumeRecord> {
+        let backend = self.backend(pool)?;
+        let exists = backend.volume(pool, &new.name)?;
+        // A volume that is there is compared with the request, not with an origin that may be gone.
+        let (from, _origin_lock) = match exists {
+            crate::backend::Existence::Absent => self.origin(pool, new)?,
+            crate::backend::Existence::Present(_) => (None, None),
+        };
+        let mut record = wanted_record(backend, new, from.as_ref())?;
+        let (observed, present) = self.observe(pool, &new.name, Default::default(), |found| {
+            same(found, new, backend)
+        })?;
+        if let Some(found) = &present
+            && new.origin.is_some()
+            && new.size == 0
+        {
+            record.size = found.size;
+        }
+        let wanted = Wanted::Exists {
+            size: record.size,
+            copied: new.origin.is_some(),
+            filesystem: record.content.filesystem().is_some(),
+        };
+        let steps = match plan(&observed, wanted) {
+            Plan::Conflict(conflict) => return Err(refusal(conflict, pool, &new.name, "")),
+            Plan::Nothing => Vec::new(),
+            Plan::Steps(steps) => steps,
+        };
+        if present.is_none() {
+            backend.check(pool, &record)?;
+        }
+        for step in steps {
+            if let Err(error) = self.create_step(backend, pool, &mut record, from.as_ref(), step) {
+                let mut errors = vec![error.during(format!("cannot create volume `{}`", new.name))];
+                errors.extend(backend.discard(pool, &new.name).err());
+                Error::all(errors)?;
+            }
+        }
+        Ok(present.unwrap_or(record))
+    }
+
+    fn create_step(
+        &self,
+        backend: &dyn Backend,
+        pool: &Pool,
+        record: &mut VolumeRecord,
+        from: Option<&From>,
+        step: Step,
+    ) -> Result<()> {
+        match step {
+            Step::Discard => backend.discard(pool, &record.name),
+            Step::Build => {
+                self.begin(backend, pool, record)?;
+                match from {
+                    // A volume that is being written to is copied as it is at one moment.
+                    Some(From::Volume(origin)) => {
+                        self.at_one_moment(backend, pool, origin, |progress| {
+                            backend.build(pool, record, from, progress)
+                        })
+                    }
+                    _ => backend.build(pool, record, from, self.progress.as_ref()),
+                }
+            }
+            Step::Format => format(backend, pool, record),
+            Step::Adopt => adopt(backend, pool, record),
+            Step::Commit => {
+                record.birth = Birth::Ready;
+                backend.commit(pool, record)
+            }
+            other => unreachable_step(other),
+        }
+    }
+
+    /// Promises the size and opens the hidden place in one go, so that two volumes being made at
+    /// once cannot both be promised the same bytes.
+    fn begin(&self, backend: &dyn Backend, pool: &Pool, record: &VolumeRecord) -> Result<()> {
+        let _promises = self.lock_promises(pool)?;
+        capacity::demand(backend, pool, record.size, record.provisioning)?;
+        backend.begin(pool, record)
+    }
+
+    /// Finds what the new volume is copied from, and locks it where it could change.
+    fn origin(&self, pool: &Pool, new: &NewVolume) -> Result<(Option<From>, Option<Lock>)> {
+        let Some(origin) = &new.origin else {
+            return Ok((None, None));
+        };
+        match origin.kind {
+            OriginKind::Snapshot => {
+                let lock = self.lock_snapshot(pool, &origin.name)?;
+                Ok((
+                    Some(From::Snapshot(self.present_snapshot(pool, &origin.name)?)),
+                    Some(lock),
+                ))
+            }
+            OriginKind::Volume if origin.name == new.name => Err(Error::new(
+                Kind::Invalid,
+                format!("volume `{}` cannot be a clone of itself", new.name),
+            )),
+            OriginKind::Volume => {
+                let lock = self.lock_volume(pool, &origin.name)?;
+                Ok((
+                    Some(From::Volume(self.present(pool, &origin.name)?)),
+                    Some(lock),
+                ))
+            }
+        }
+    }
+}
+
+/// The record of the volume as it is asked for, with everything that was left open decided.
+fn wanted_record(
+    backend: &dyn Backend,
+    new: &NewVolume,
+    from: Option<&From>,
+) -> Result<VolumeRecord> {
+    let (origin_size, origin_content, origin_grown) = match from {
+        Some(From::Snapshot(snapshot)) => (
+            snapshot.size,
+            Some(snapshot.content),
+            snapshot.filesystem_size,
+        ),
+        Some(From::Volume(volume)) => (volume.size, Some(volume.content), volume.filesystem_size),
+        None => (0, None, 0),
+    };
+    let content = new
+        .content
+        .or(origin_content)
+        .unwrap_or(default_content(backend));
+    if let Some(origin_content) = origin_content.filter(|origin| *origin != content) {
+        return Err(Error::new(
+            Kind::Invalid,
+            format!(
+                "volume `{}` cannot be {}: its origin is {}",
+                new.name,
+                content.name(),
+                origin_content.name()
+            ),
+        ));
+    }
+    let size = if new.size == 0 {
+        origin_size
+    } else {
+        size::round_up(new.size)
+    };
+    if size < origin_size {
+        return Err(Error::new(
+            Kind::OutOfRange,
+            format!(
+                "volume `{}` of {} is smaller than its origin of {}",
+                new.name,
+                size::display(size),
+                size::display(origin_size)
+            ),
+        ));
+    }
+    let uuid = Uuid::new_v4();
+    Ok(VolumeRecord {
+        format: FORMAT,
+        uuid,
+        name: new.name.clone(),
+        size,
+        content,
+        provisioning: new.provisioning,
+        birth: Birth::Preparing,
+        filesystem_size: if from.is_some() { origin_grown } else { size },
+        origin: new.origin.clone(),
+        created: now(),
+        parameters: new.parameters.clone(),
+    })
+}
+
+fn default_content(backend: &dyn Backend) -> Content {
+    backend
+        .contents()
+        .first()
+        .copied()
+        .unwrap_or(Content::Directory)
+}
+
+/// True when the volume that is there is what was asked for, its size aside.
+fn same(found: &VolumeRecord, new: &NewVolume, backend: &dyn Backend) -> bool {
+    let open = if new.origin.is_some() {
+        found.content
+    } else {
+        default_content(backend)
+    };
+    new.content.unwrap_or(open) == found.content
+        && found.provisioning == new.provisioning
+        && found.origin == new.origin
+        && found.parameters == new.parameters
+}
+
+/// The gate in front of `mkfs`: the record says the volume is being born, it is no copy, and every
+/// byte of its signature areas is zero. No force flag exists.
+fn format(backend: &dyn Backend, pool: &Pool, record: &mut VolumeRecord) -> Result<()> {
+    let (Birth::Preparing, None) = (record.birth, &record.origin) else {
+        return Err(Error::new(
+            Kind::Internal,
+            format!("volume `{}` is not to be formatted", record.name),
+        ));
+    };
+    let (Some(kind), Some(medium)) = (
+        record.content.filesystem(),
+        backend.medium(pool, record, Place::Preparing)?,
+    ) else {
+        return unreachable_step(Step::Format);
+    };
+    match superblock::probe(&medium.file, medium.size, &medium.path)? {
+        Found::Blank => {}
+        found => {
+            return Err(Error::new(
+                Kind::WrongState,
+                format!(
+                    "`{}` is not formatted: it holds {found}",
+                    medium.path.display()
+                ),
+            ));
+        }
+    }
+    let discard = record.provisioning == Provisioning::Thin;
+    filesystem::make(kind, &medium.path, *record.uuid.as_bytes(), discard).map_err(|error| {
+        let missing = error.errno == becket_sys::Errno::NOENT;
+        let error = Error::from(error);
+        match missing {
+            true => Error::new(Kind::WrongState, error.message()).hint(format!(
+                "install the package that has {}",
+                filesystem::maker(kind)
+            )),
+            false => error,
+        }
+    })?;
+    sync(&medium)?;
+    expect_filesystem(&medium, kind)?;
+    record.filesystem_size = medium.size;
+    Ok(())
+}
+
+fn sync(medium: &Medium) -> Result<()> {
+    medium.file.sync_all().map_err(|error| {
+        Error::new(
+            Kind::Internal,
+            format!("cannot sync `{}`: {error}", medium.path.display()),
+        )
+    })
+}
+
+/// Verifies that the medium holds a filesystem of `kind`.
+pub(super) fn expect_filesystem(
+    medium: &Medium,
+    kind: superblock::Kind,
+) -> Result<superblock::Superblock> {
+    match superblock::probe(&medium.file, medium.size, &medium.path)? {
+        Found::Filesystem(superblock) if superblock.kind == kind => Ok(superblock),
+        found => Err(Error::new(
+            Kind::WrongState,
+            format!(
+                "`{}` should hold {kind} and holds {found}",
+                medium.path.display()
+            ),
+        )
+        .hint("nothing was changed; restore it from a snapshot or a backup")),
+    }
+}
+
+/// Makes a copied filesystem its own: a new UUID, because two of the same cannot be mounted at once
+/// (xfs, btrfs) or confuse the host (ext4), and grown to a larger device. It is mounted for that
+/// where nobody sees it, which also replays its journal.
+fn adopt(backend: &dyn Backend, pool: &Pool, record: &mut VolumeRecord) -> Result<()> {
+    let (Some(kind), Some(medium)) = (
+        record.content.filesystem(),
+        backend.medium(pool, record, Place::Preparing)?,
+    ) else {
+        return unreachable_step(Step::Adopt);
+    };
+    expect_filesystem(&medium, kind)?;
+    let Source::Block { device, holder } =
+        backend.attach(pool, record, Place::Preparing, Hold::WhileUsed)?
+    else {
+        return unreachable_step(Step::Adopt);
+    };
+    let id = *record.uuid.as_bytes();
+    // btrfs first, unmounted: its kernel driver takes two devices of one UUID for one filesystem.
+    if kind == superblock::Kind::Btrfs {
+        filesystem::set_uuid(kind, &device, id)?;
+    }
+    let options: &[mount::FilesystemOption<'_>] = match kind {
+        superblock::Kind::Xfs => &[("nouuid", None)],
+        _ => &[],
+    };
+    let hidden = mount::filesystem(kind.name(), &device, options)?;
+    let root = hidden.root()?;
+    if kind == superblock::Kind::Ext4 && !filesystem::set_ext4_uuid(&root, id)? {
+        log::info!(
+            "volume `{}` keeps its origin's UUID: this kernel cannot change it",
+            record.name
+        );
+    }
+    if record.filesystem_size < medium.size {
+        filesystem::grow(kind, &root, medium.size, &medium.path)?;
+        record.filesystem_size = medium.size;
+    }
+    drop(root);
+    drop(hidden);
+    if kind == superblock::Kind::Xfs {
+        filesystem::set_uuid(kind, &device, id)?;
+    }
+    drop(holder);
+    sync(&medium)?;
+    expect_filesystem(&medium, kind).map(drop)
+}
+
+/// A plan gave a step that its operation does not know: a bug, told as one.
+pub(super) fn unreachable_step<T>(step: Step) -> Result<T> {
+    Err(
+        Error::new(Kind::Internal, format!("step {step:?} has no place here"))
+            .hint("please report this bug"),
+    )
+}

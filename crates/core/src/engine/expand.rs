@@ -1,0 +1,141 @@
+//! Growing volumes. They never shrink.
+
+use super::create::unreachable_step;
+use super::observe::{Places, mounts};
+use super::{Engine, capacity, refusal};
+use crate::backend::{Backend, Place};
+use crate::plan::{Plan, Step, Wanted, plan};
+use crate::pool::Pool;
+use crate::record::{Content, VolumeRecord};
+use crate::target::Target;
+use crate::{Error, Kind, Name, Result, size};
+use becket_sys::filesystem;
+use std::path::Path;
+
+impl Engine {
+    /// Grows the volume to at least `bytes`, with its filesystem where that is mounted; elsewhere the
+    /// filesystem follows at the next stage. A size it has already changes nothing.
+    pub fn expand(&self, pool: &Name, name: &Name, bytes: u64) -> Result<VolumeRecord> {
+        let bytes = size::round_up(bytes);
+        let pool = self.open(pool)?;
+        let _lock = self.lock_volume(&pool, name)?;
+        let backend = self.backend(&pool)?;
+        let mut record = self.present(&pool, name)?;
+        if record.size == 0 {
+            return Err(Error::new(
+                Kind::WrongState,
+                format!("volume `{name}` has no limit to raise"),
+            ));
+        }
+        let through = writable_mount(backend, &pool, &record)?;
+        let places = Places {
+            staging: through.as_ref(),
+            everywhere: true,
+            ..Places::default()
+        };
+        let (observed, _) = self.observe(&pool, name, places, |_| true)?;
+        let steps = match plan(&observed, Wanted::Size(bytes)) {
+            Plan::Nothing => return Ok(record),
+            Plan::Conflict(conflict) => return Err(refusal(conflict, &pool, name, "")),
+            Plan::Steps(steps) => steps,
+        };
+        let before = record.size;
+        for step in steps {
+            match step {
+                Step::Promise(size) => self.promise(backend, &pool, &mut record, size)?,
+                Step::GrowStorage => grow_storage(backend, &pool, &mut record, before)?,
+                Step::GrowFilesystem => match &through {
+                    Some(mounted) => grow_filesystem(backend, &pool, &mut record, &mounted.path())?,
+                    None => return unreachable_step(step),
+                },
+                other => return unreachable_step(other),
+            }
+        }
+        Ok(record)
+    }
+
+    /// Writes the new size into the record, under the lock of promises. From then on the size is
+    /// owed: what is cut short after it is finished by a retry or by the next stage.
+    fn promise(
+        &self,
+        backend: &dyn Backend,
+        pool: &Pool,
+        record: &mut VolumeRecord,
+        bytes: u64,
+    ) -> Result<()> {
+        let _promises = self.lock_promises(pool)?;
+        capacity::demand(backend, pool, bytes - record.size, record.provisioning)
+            .map_err(|error| error.during(format!("cannot expand volume `{}`", record.name)))?;
+        record.size = bytes;
+        backend.save(pool, record)
+    }
+}
+
+/// Grows the storage to the promise; when it does not fit after all, takes the promise back.
+pub(super) fn grow_storage(
+    backend: &dyn Backend,
+    pool: &Pool,
+    record: &mut VolumeRecord,
+    before: u64,
+) -> Result<()> {
+    let Err(error) = backend.grow(pool, record, before) else {
+        return Ok(());
+    };
+    let mut errors = vec![error.during(format!("cannot expand volume `{}`", record.name))];
+    if before < record.size {
+        record.size = before;
+        errors.extend(backend.save(pool, record).err());
+    }
+    Error::all(errors)
+}
+
+/// Grows the filesystem that is mounted at `through` to its storage, and notes that in the record.
+pub(super) fn grow_filesystem(
+    backend: &dyn Backend,
+    pool: &Pool,
+    record: &mut VolumeRecord,
+    through: &Path,
+) -> Result<()> {
+    let root = becket_sys::beneath::Dir::open(through)?;
+    let root = root.open_file(
+        ".",
+        rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY,
+    )?;
+    grow_mounted(backend, pool, record, &root)?;
+    backend.save(pool, record)
+}
+
+/// [`grow_filesystem`] by an open root directory, without saving the record.
+pub(super) fn grow_mounted(
+    backend: &dyn Backend,
+    pool: &Pool,
+    record: &mut VolumeRecord,
+    root: &std::fs::File,
+) -> Result<()> {
+    let (Some(kind), Some(medium)) = (
+        record.content.filesystem(),
+        backend.medium(pool, record, Place::Ready)?,
+    ) else {
+        return unreachable_step(Step::GrowFilesystem);
+    };
+    filesystem::grow(kind, root, medium.size, &medium.path)?;
+    record.filesystem_size = medium.size;
+    Ok(())
+}
+
+/// A writable mount of the volume's whole filesystem, through which it can be grown.
+fn writable_mount(
+    backend: &dyn Backend,
+    pool: &Pool,
+    record: &VolumeRecord,
+) -> Result<Option<Target>> {
+    if matches!(record.content, Content::Block | Content::Directory) {
+        return Ok(None);
+    }
+    let found = mounts(backend, pool, record)?
+        .into_iter()
+        .find(|entry| !entry.readonly);
+    found
+        .map(|entry| Target::beneath(Path::new("/"), &entry.point))
+        .transpose()
+}

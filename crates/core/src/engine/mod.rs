@@ -1,0 +1,188 @@
+//! The engine: every operation on pools, volumes and snapshots, for all frontends alike.
+//!
+//! Each operation takes the lock of what it changes, observes, plans, and takes the plan's steps.
+//! The files of this module are its operations; what they share is here.
+
+mod capacity;
+mod create;
+mod expand;
+mod mount;
+mod observe;
+mod pools;
+mod reconcile;
+mod snapshot;
+mod trash;
+
+pub use capacity::Capacity;
+pub use create::NewVolume;
+pub use mount::{ON_UNMOUNT, Publication};
+pub use pools::NewPool;
+pub use reconcile::{Finding, Outcome};
+
+use crate::backend::{Backend, Existence};
+use crate::lock::{self, Lock};
+use crate::plan::Conflict;
+use crate::pool::{Pool, State};
+use crate::progress::{Logged, Progress};
+use crate::record::{SnapshotRecord, VolumeRecord};
+use crate::{Error, Kind, Name, Result};
+use std::time::Duration;
+
+/// All operations, over one state directory and a set of backends.
+pub struct Engine {
+    state: State,
+    backends: Vec<Box<dyn Backend>>,
+    wait: Duration,
+    progress: Box<dyn Progress>,
+}
+
+impl Engine {
+    /// An engine that waits up to ten seconds for a lock and reports progress to the log.
+    pub fn new(state: State, backends: Vec<Box<dyn Backend>>) -> Engine {
+        Engine {
+            state,
+            backends,
+            wait: Duration::from_secs(10),
+            progress: Box::new(Logged::default()),
+        }
+    }
+
+    /// Waits at most this long for another operation on the same volume; then the answer is `Busy`.
+    #[must_use]
+    pub fn waiting(mut self, wait: Duration) -> Engine {
+        self.wait = wait;
+        self
+    }
+
+    /// Reports progress there.
+    #[must_use]
+    pub fn reporting(mut self, progress: Box<dyn Progress>) -> Engine {
+        self.progress = progress;
+        self
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The volume `name`. `NotFound` only where its pool is healthy.
+    pub fn volume(&self, pool: &Name, name: &Name) -> Result<VolumeRecord> {
+        let pool = self.open(pool)?;
+        self.present(&pool, name)
+    }
+
+    /// All volumes of a pool that have a readable record; what has none is logged.
+    pub fn volumes(&self, pool: &Name) -> Result<Vec<VolumeRecord>> {
+        let pool = self.open(pool)?;
+        let listing = self.backend(&pool)?.volumes(&pool)?;
+        for (place, error) in &listing.unreadable {
+            log::warn!("`{place}` of pool `{}` is left out: {error}", pool.name());
+        }
+        Ok(listing.records)
+    }
+
+    /// The snapshot `name`.
+    pub fn snapshot(&self, pool: &Name, name: &Name) -> Result<SnapshotRecord> {
+        let pool = self.open(pool)?;
+        self.present_snapshot(&pool, name)
+    }
+
+    /// All snapshots of a pool that have a readable record.
+    pub fn snapshots(&self, pool: &Name) -> Result<Vec<SnapshotRecord>> {
+        let pool = self.open(pool)?;
+        Ok(self.backend(&pool)?.snapshots(&pool)?.records)
+    }
+
+    /// Bytes of the pool that the volume alone takes now.
+    pub fn allocated(&self, pool: &Name, volume: &VolumeRecord) -> Result<u64> {
+        let pool = self.open(pool)?;
+        self.backend(&pool)?.allocated(&pool, volume)
+    }
+
+    fn present(&self, pool: &Pool, name: &Name) -> Result<VolumeRecord> {
+        match self.backend(pool)?.volume(pool, name)? {
+            Existence::Present(record) => Ok(record),
+            Existence::Absent => Err(missing("volume", pool, name)),
+        }
+    }
+
+    fn present_snapshot(&self, pool: &Pool, name: &Name) -> Result<SnapshotRecord> {
+        match self.backend(pool)?.snapshot(pool, name)? {
+            Existence::Present(record) => Ok(record),
+            Existence::Absent => Err(missing("snapshot", pool, name)),
+        }
+    }
+
+    /// The backend of an open pool.
+    fn backend(&self, pool: &Pool) -> Result<&dyn Backend> {
+        self.backend_named(&pool.record.backend)
+    }
+
+    fn backend_named(&self, name: &str) -> Result<&dyn Backend> {
+        self.backends
+            .iter()
+            .map(Box::as_ref)
+            .find(|backend| backend.name() == name)
+            .ok_or_else(|| {
+                let known: Vec<&str> = self.backends.iter().map(|backend| backend.name()).collect();
+                Error::new(Kind::Invalid, format!("backend `{name}` is not known"))
+                    .hint(format!("this becket has {}", known.join(", ")))
+            })
+    }
+
+    fn lock_volume(&self, pool: &Pool, name: &Name) -> Result<Lock> {
+        lock::acquire(&pool.locks, &format!("volume-{name}"), self.wait)
+    }
+
+    fn lock_snapshot(&self, pool: &Pool, name: &Name) -> Result<Lock> {
+        lock::acquire(&pool.locks, &format!("snapshot-{name}"), self.wait)
+    }
+
+    /// The lock under which promises are added up: held for a moment, never during long work.
+    fn lock_promises(&self, pool: &Pool) -> Result<Lock> {
+        lock::acquire(&pool.locks, "promises", self.wait)
+    }
+}
+
+fn missing(what: &str, pool: &Pool, name: &Name) -> Error {
+    Error::new(
+        Kind::NotFound,
+        format!("{what} `{name}` does not exist in pool `{}`", pool.name()),
+    )
+    .hint(format!(
+        "`becket {what} list --pool {}` shows those that do",
+        pool.name()
+    ))
+}
+
+/// What a conflict of a plan means to the caller.
+fn refusal(conflict: Conflict, pool: &Pool, name: &Name, place: &str) -> Error {
+    let volume = format!("volume `{name}` of pool `{}`", pool.name());
+    match conflict {
+        Conflict::Missing => missing("volume", pool, name),
+        Conflict::Different => Error::new(
+            Kind::Conflict,
+            format!("{volume} exists and was made differently"),
+        )
+        .hint("its content, provisioning, origin and parameters cannot change; use another name"),
+        Conflict::OtherSize => {
+            Error::new(Kind::Conflict, format!("{volume} exists with another size"))
+                .hint("expand it, or use another name")
+        }
+        Conflict::StagingTaken | Conflict::TargetTaken => Error::new(
+            Kind::WrongState,
+            format!("something else is mounted at `{place}`"),
+        )
+        .hint("look at it with `findmnt`, and unmount it if nobody needs it"),
+        Conflict::OtherAccess => Error::new(
+            Kind::Conflict,
+            format!(
+                "{volume} is mounted at `{place}` already, with the other of read-only and writable"
+            ),
+        ),
+        Conflict::NotStaged => Error::new(Kind::WrongState, format!("{volume} is not staged")),
+        Conflict::InUse => Error::new(Kind::InUse, format!("{volume} is in use"))
+            .hint("it is mounted or attached on this node; unmount it first"),
+    }
+}

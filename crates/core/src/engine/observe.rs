@@ -1,0 +1,214 @@
+//! What is: read from the pool and from the kernel, every time anew.
+
+use super::Engine;
+use crate::backend::{Backend, Existence, Hold, Place, Source};
+use crate::name::Name;
+use crate::plan::{Facts, Observed, Spot};
+use crate::pool::Pool;
+use crate::record::{Content, VolumeRecord};
+use crate::target::Target;
+use crate::{Error, Kind, Result};
+use becket_sys::mountinfo::{self, Entry};
+use becket_sys::{loop_device, point, space};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+/// Where to look.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Places<'a> {
+    /// The staging path.
+    pub(super) staging: Option<&'a Target>,
+    /// The target path.
+    pub(super) target: Option<&'a Target>,
+    /// The directory within the volume that the target shows.
+    pub(super) below: Option<&'a str>,
+    /// Also find every other mount and device of the volume. That reads whole tables, so the
+    /// publish path does without.
+    pub(super) everywhere: bool,
+}
+
+impl Engine {
+    /// Observes the volume `name`; `as_wanted` compares its record with what is asked for.
+    pub(super) fn observe(
+        &self,
+        pool: &Pool,
+        name: &Name,
+        places: Places<'_>,
+        as_wanted: impl FnOnce(&VolumeRecord) -> bool,
+    ) -> Result<(Observed, Option<VolumeRecord>)> {
+        let backend = self.backend(pool)?;
+        let mut observed = Observed {
+            volume: None,
+            leftover: false,
+            staging: Spot::Free,
+            target: Spot::Free,
+            elsewhere: 0,
+            attached: false,
+        };
+        let Existence::Present(record) = backend.volume(pool, name)? else {
+            observed.leftover = leftover(backend, pool, name)?;
+            return Ok((observed, None));
+        };
+        observed.volume = Some(facts(backend, pool, &record, as_wanted(&record))?);
+        if let Some(target) = places.target {
+            observed.target = spot(backend, pool, &record, target, places.below)?;
+        }
+        if record.content == Content::Block {
+            observed.attached = !backend.devices(pool, &record)?.is_empty();
+            observed.staging = if observed.attached {
+                Spot::Ours { readonly: false }
+            } else {
+                Spot::Free
+            };
+        } else if let Some(staging) = places.staging {
+            observed.staging = spot(backend, pool, &record, staging, None)?;
+        }
+        if places.everywhere {
+            observed.leftover = leftover(backend, pool, name)?;
+            let devices = backend.devices(pool, &record)?;
+            observed.attached = !devices.is_empty();
+            // A device that has not yet taken over its image's new size is as small as it looks.
+            for device in &devices {
+                let size = loop_device::size(device)?;
+                observed.volume = observed.volume.map(|facts| Facts {
+                    stored: facts.stored.min(size),
+                    ..facts
+                });
+            }
+            let known = [places.staging, places.target];
+            let known: Vec<PathBuf> = known.into_iter().flatten().map(Target::path).collect();
+            let mounts = mounts(backend, pool, &record)?;
+            observed.elsewhere = mounts
+                .iter()
+                .filter(|entry| !known.contains(&entry.point))
+                .count();
+        }
+        Ok((observed, Some(record)))
+    }
+}
+
+fn leftover(backend: &dyn Backend, pool: &Pool, name: &Name) -> Result<bool> {
+    let hidden = backend.preparing(pool)?;
+    Ok(hidden.records.iter().any(|record| record.name == *name)
+        || hidden
+            .unreadable
+            .iter()
+            .any(|(place, _)| place == name.as_str()))
+}
+
+fn facts(
+    backend: &dyn Backend,
+    pool: &Pool,
+    record: &VolumeRecord,
+    as_wanted: bool,
+) -> Result<Facts> {
+    Ok(Facts {
+        promised: record.size,
+        stored: backend.stored(pool, record)?,
+        grown: record.filesystem_size,
+        filesystem: record.content.filesystem().is_some(),
+        as_wanted,
+    })
+}
+
+/// What is at `place`, compared with the volume.
+fn spot(
+    backend: &dyn Backend,
+    pool: &Pool,
+    record: &VolumeRecord,
+    place: &Target,
+    below: Option<&str>,
+) -> Result<Spot> {
+    let Some(handle) = place.open()? else {
+        return Ok(Spot::Free);
+    };
+    let point = point::look_at(handle.as_fd(), &place.path())?;
+    if !point.mounted {
+        return Ok(Spot::Free);
+    }
+    if !backend.is_at(pool, record, &point, below)? {
+        return Ok(Spot::Foreign);
+    }
+    let readonly = space::of(handle.as_fd(), &place.path())?.readonly;
+    Ok(Spot::Ours { readonly })
+}
+
+/// Every mount of the volume that this process sees.
+pub(super) fn mounts(
+    backend: &dyn Backend,
+    pool: &Pool,
+    record: &VolumeRecord,
+) -> Result<Vec<Entry>> {
+    let table = mountinfo::read()?;
+    if record.content != Content::Directory {
+        let devices = backend.devices(pool, record)?;
+        return Ok(table
+            .into_iter()
+            .filter(|entry| is_on(entry, &devices))
+            .collect());
+    }
+    let Source::Directory(dir) = backend.attach(pool, record, Place::Ready, Hold::WhileUsed)?
+    else {
+        return Err(Error::new(
+            Kind::Internal,
+            format!("volume `{}` is no directory", record.name),
+        ));
+    };
+    let (device, root) = root_in_filesystem(&table, dir.as_fd(), dir.path())?;
+    Ok(table
+        .into_iter()
+        .filter(|entry| entry.device == device && entry.root.starts_with(&root))
+        .collect())
+}
+
+/// True for a mount of the filesystem on one of `devices`, and for a bind mount of the device itself.
+fn is_on(entry: &Entry, devices: &[PathBuf]) -> bool {
+    devices.iter().any(|device| {
+        let node = entry.kind == "devtmpfs"
+            && entry.root == Path::new("/").join(device.file_name().unwrap_or_default());
+        entry.source == *device
+            || node
+            || loop_number(device)
+                .is_some_and(|number| entry.device == (loop_device::MAJOR, number))
+    })
+}
+
+fn loop_number(device: &Path) -> Option<u32> {
+    device.to_str()?.strip_prefix("/dev/loop")?.parse().ok()
+}
+
+/// The device of the filesystem that a directory is on, and the directory's path within it, which is
+/// what the table shows as the root of a bind mount.
+fn root_in_filesystem(
+    table: &[Entry],
+    dir: std::os::fd::BorrowedFd<'_>,
+    name: &Path,
+) -> Result<((u32, u32), PathBuf)> {
+    use std::os::fd::AsRawFd;
+    let lost = |reason: &str| {
+        Error::new(
+            Kind::Internal,
+            format!(
+                "cannot tell where `{}` is mounted: {reason}",
+                name.display()
+            ),
+        )
+    };
+    let id = point::look_at(dir, name)?.mount_id;
+    let mount = table
+        .iter()
+        .find(|entry| entry.id == id)
+        .ok_or_else(|| lost("its mount is not in the table"))?;
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", dir.as_raw_fd()))
+        .map_err(|error| lost(&error.to_string()))?;
+    let inside = path
+        .strip_prefix(&mount.point)
+        .map_err(|_| lost("its path is not below its mount"))?;
+    // Joining an empty path would append a slash, which the table does not have.
+    let root = if inside.as_os_str().is_empty() {
+        mount.root.clone()
+    } else {
+        mount.root.join(inside)
+    };
+    Ok((mount.device, root))
+}

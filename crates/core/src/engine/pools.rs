@@ -1,0 +1,216 @@
+//! Making, opening and deleting pools.
+
+use super::Engine;
+use crate::backend::Backend;
+use crate::pool::{DEFAULT_POOL, Pool};
+use crate::record::{self, FORMAT, PoolRecord, Record};
+use crate::{Error, Kind, Name, Result, lock};
+use becket_sys::beneath::Dir;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// What a new pool is to be.
+#[derive(Debug, Clone)]
+pub struct NewPool {
+    /// Its name on this node.
+    pub name: Name,
+    /// The backend of its volumes.
+    pub backend: String,
+    /// Its directory; `None` for `<state>/pools/<name>`.
+    pub path: Option<PathBuf>,
+    /// Bytes that may be promised for each byte there is; at least 1 is sensible, 1 the default.
+    pub overcommit: f64,
+    /// How long deleted things stay in the trash.
+    pub trash_retention: Duration,
+    /// What its backend wants to know.
+    pub parameters: BTreeMap<String, String>,
+}
+
+impl NewPool {
+    /// A pool with the defaults: no over-commit, and a day for second thoughts.
+    pub fn new(name: Name, backend: impl Into<String>) -> NewPool {
+        NewPool {
+            name,
+            backend: backend.into(),
+            path: None,
+            overcommit: 1.0,
+            trash_retention: Duration::from_secs(24 * 3600),
+            parameters: BTreeMap::new(),
+        }
+    }
+}
+
+impl Engine {
+    /// Makes a pool, or adopts the one that is at the path already under the same name and backend.
+    pub fn create_pool(&self, new: &NewPool) -> Result<PoolRecord> {
+        self.backend_named(&new.backend)?;
+        if !(0.1..=1000.0).contains(&new.overcommit) {
+            return Err(Error::new(
+                Kind::OutOfRange,
+                format!("over-commit {} is out of range", new.overcommit),
+            )
+            .hint("1 promises no more than there is; 0.1 to 1000 is possible"));
+        }
+        if new.path.as_deref().is_some_and(|path| !path.is_absolute()) {
+            return Err(Error::new(
+                Kind::Invalid,
+                "the path of a pool must be absolute",
+            ));
+        }
+        let locks = becket_sys::beneath::ensure_path(&self.state.path().join("locks"))?;
+        let _lock = lock::acquire(&locks, &format!("pool-{}", new.name), self.wait)?;
+        let place = self.state.place_of(&new.name, new.path.as_deref());
+        self.refuse_other_place(new, &place)?;
+        if let Ok(dir) = Dir::open(&place) {
+            match read_record(&dir)? {
+                Some(found) => adoptable(&found, new)?,
+                None => refuse_filled(&dir)?,
+            }
+        }
+        let dir = self.state.make_place(&new.name, new.path.as_deref())?;
+        if read_record(&dir)?.is_none() {
+            dir.write_atomic(PoolRecord::FILE, &record::write(&new_record(new))?)?;
+        }
+        let pool = self.state.open_pool(&new.name)?;
+        self.backend(&pool)?.lay_out(&pool)?;
+        Ok(pool.record)
+    }
+
+    /// A name stands for one place: a pool that is elsewhere already is not quietly replaced.
+    fn refuse_other_place(&self, new: &NewPool, place: &std::path::Path) -> Result<()> {
+        let known = self.state.place_of(&new.name, None);
+        match std::fs::read_link(&known) {
+            Ok(there) if there != place && new.path.is_some() => Err(Error::new(
+                Kind::Conflict,
+                format!("pool `{}` exists at `{}`", new.name, there.display()),
+            )),
+            Err(_) if new.path.is_some() && known != place && Dir::open(&known).is_ok() => {
+                Err(Error::new(
+                    Kind::Conflict,
+                    format!("pool `{}` exists at its default place", new.name),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens a pool. The pool named `default` is made, with the backend `image`, when the node has
+    /// never had it.
+    pub fn open(&self, name: &Name) -> Result<Pool> {
+        if name.as_str() == DEFAULT_POOL && !self.state.knows_pool(name)? {
+            self.create_pool(&NewPool::new(name.clone(), "image"))?;
+        }
+        let pool = self.state.open_pool(name)?;
+        self.backend(&pool)?;
+        Ok(pool)
+    }
+
+    /// The pools of this node, those that cannot be opened with the reason.
+    pub fn pools(&self) -> Result<Vec<(Name, Result<Pool>)>> {
+        let names = self.state.pool_names()?;
+        Ok(names
+            .into_iter()
+            .map(|name| (name.clone(), self.state.open_pool(&name)))
+            .collect())
+    }
+
+    /// Deletes an empty pool. Anything in it, the trash included, stops the deletion.
+    pub fn delete_pool(&self, name: &Name) -> Result<()> {
+        let locks = becket_sys::beneath::ensure_path(&self.state.path().join("locks"))?;
+        let _lock = lock::acquire(&locks, &format!("pool-{name}"), self.wait)?;
+        if !self.state.knows_pool(name)? {
+            return Ok(());
+        }
+        let pool = self.state.open_pool(name)?;
+        let backend = self.backend(&pool)?;
+        refuse_used(backend, &pool)?;
+        // Plain rmdir only: whatever is not empty stays, and its name is in the error.
+        for area in pool
+            .dir
+            .names()?
+            .iter()
+            .filter(|area| area.as_str() != PoolRecord::FILE)
+        {
+            pool.dir.remove_dir(area)?;
+        }
+        pool.dir.remove_file(PoolRecord::FILE)?;
+        self.state.forget_pool(name)
+    }
+}
+
+fn read_record(dir: &Dir) -> Result<Option<PoolRecord>> {
+    match dir.read(PoolRecord::FILE, record::LARGEST)? {
+        Some(bytes) => {
+            record::read(&bytes, &dir.path().join(PoolRecord::FILE).to_string_lossy()).map(Some)
+        }
+        None => Ok(None),
+    }
+}
+
+fn adoptable(found: &PoolRecord, new: &NewPool) -> Result<()> {
+    if found.name == new.name && found.backend == new.backend {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Conflict,
+        format!(
+            "there is already a pool `{}` of backend `{}` at that path",
+            found.name, found.backend
+        ),
+    ))
+}
+
+/// A directory with something in it is somebody's; `lost+found` is a fresh filesystem's.
+fn refuse_filled(dir: &Dir) -> Result<()> {
+    let names = dir.names()?;
+    match names
+        .iter()
+        .find(|name| *name != "lost+found" && !name.starts_with(".pool.json"))
+    {
+        None => Ok(()),
+        Some(name) => Err(Error::new(
+            Kind::Conflict,
+            format!(
+                "directory `{}` is not empty: it holds `{name}`",
+                dir.path().display()
+            ),
+        )
+        .hint("a pool needs a directory of its own; name a new one")),
+    }
+}
+
+fn refuse_used(backend: &dyn Backend, pool: &Pool) -> Result<()> {
+    let volumes = backend.volumes(pool)?;
+    let snapshots = backend.snapshots(pool)?;
+    let trash = backend.trash(pool)?;
+    let unreadable = volumes.unreadable.len() + snapshots.unreadable.len() + trash.unreadable.len();
+    let counts = [
+        (volumes.records.len(), "volumes"),
+        (snapshots.records.len(), "snapshots"),
+        (trash.records.len(), "things in the trash"),
+        (unreadable, "places without a readable record"),
+    ];
+    match counts.iter().find(|(count, _)| *count > 0) {
+        None => Ok(()),
+        Some((count, what)) => Err(Error::new(
+            Kind::InUse,
+            format!("pool `{}` still has {count} {what}", pool.name()),
+        )
+        .hint("delete them first; `becket trash empty --all` empties the trash")),
+    }
+}
+
+fn new_record(new: &NewPool) -> PoolRecord {
+    PoolRecord {
+        format: FORMAT,
+        uuid: Uuid::new_v4(),
+        name: new.name.clone(),
+        backend: new.backend.clone(),
+        overcommit: new.overcommit,
+        trash_retention_seconds: new.trash_retention.as_secs(),
+        created: record::now(),
+        parameters: new.parameters.clone(),
+    }
+}

@@ -1,0 +1,241 @@
+//! What is left over or strange on this node, found and, where that is safe, put right.
+//!
+//! Put right is only what a killed operation left and its retry would have removed. Everything else
+//! is reported, and a person decides: nothing is ever deleted because something seems to miss it.
+
+use super::Engine;
+use super::observe::mounts;
+use crate::backend::{Backend, Existence};
+use crate::lock::{self, Lock};
+use crate::name::Name;
+use crate::pool::Pool;
+use crate::record::VolumeRecord;
+use crate::target::Target;
+use crate::{Error, Result};
+use becket_sys::{loop_device, mountinfo};
+use std::path::Path;
+
+/// What became of a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is put right.
+    Repaired,
+    /// It is left alone because an operation on it is running.
+    AtWork,
+    /// A person has to look at it.
+    Reported,
+}
+
+/// Something left over or strange.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// What it is, as a sentence with the object in backticks.
+    pub what: String,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+impl Engine {
+    /// Goes through one pool and this node's traces of it.
+    pub fn reconcile(&self, pool: &Name) -> Result<Vec<Finding>> {
+        let pool = self.open(pool)?;
+        let backend = self.backend(&pool)?;
+        let mut findings = Vec::new();
+        self.leftovers(backend, &pool, &mut findings)?;
+        self.idle_stages(backend, &pool, &mut findings)?;
+        let volumes = backend.volumes(&pool)?;
+        unreadable(&volumes.unreadable, &mut findings);
+        unreadable(&backend.snapshots(&pool)?.unreadable, &mut findings);
+        unreadable(&backend.trash(&pool)?.unreadable, &mut findings);
+        for record in &volumes.records {
+            self.volume_state(backend, &pool, record, &mut findings)?;
+        }
+        for removed in self.empty(&pool, false)? {
+            findings.push(repaired(format!(
+                "`{}` was in the trash until {}",
+                removed.name, removed.until
+            )));
+        }
+        backend.sweep(&pool)?;
+        orphaned_devices(&pool, &mut findings)?;
+        Ok(findings)
+    }
+
+    /// Hidden preparations whose maker is gone.
+    fn leftovers(
+        &self,
+        backend: &dyn Backend,
+        pool: &Pool,
+        findings: &mut Vec<Finding>,
+    ) -> Result<()> {
+        let hidden = backend.preparing(pool)?;
+        let readable = hidden.records.iter().map(|record| record.name.to_string());
+        for name in readable.chain(hidden.unreadable.into_iter().map(|(place, _)| place)) {
+            match Name::new(&*name) {
+                Ok(name) => findings.push(leftover(pool, "volume", &name, || {
+                    backend.discard(pool, &name)
+                })?),
+                Err(_) => findings.push(reported(format!(
+                    "`{name}` among the preparations is not ours"
+                ))),
+            }
+        }
+        for name in backend.preparing_snapshots(pool)? {
+            let discard = || backend.discard_snapshot(pool, &name);
+            findings.push(leftover(pool, "snapshot", &name, discard)?);
+        }
+        Ok(())
+    }
+
+    /// Our own staging places that nothing is published from.
+    fn idle_stages(
+        &self,
+        backend: &dyn Backend,
+        pool: &Pool,
+        findings: &mut Vec<Finding>,
+    ) -> Result<()> {
+        let names = match becket_sys::beneath::Dir::open(&pool.staged) {
+            Ok(dir) => dir.names()?,
+            Err(_) => return Ok(()),
+        };
+        for name in names.into_iter().filter_map(|name| Name::new(name).ok()) {
+            let anchor = self.anchor(pool, &name)?;
+            let what = format!(
+                "`{}` is staged and nothing uses it",
+                anchor.path().display()
+            );
+            let Some(lock) = attempt(pool, "volume", &name)? else {
+                findings.push(Finding {
+                    what,
+                    outcome: Outcome::AtWork,
+                });
+                continue;
+            };
+            match backend.volume(pool, &name)? {
+                Existence::Present(record) if is_used(backend, pool, &record, &anchor)? => {}
+                Existence::Present(_) => {
+                    self.release(pool, &name, &lock)?;
+                    findings.push(repaired(what));
+                }
+                Existence::Absent if anchor.look()?.is_some_and(|point| point.mounted) => {
+                    findings.push(reported(format!(
+                        "`{}` is mounted, and its volume does not exist",
+                        anchor.path().display()
+                    )));
+                }
+                Existence::Absent => anchor.remove_dir()?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A growth that was cut short is finished by its retry or by the next stage; it is told here.
+    fn volume_state(
+        &self,
+        backend: &dyn Backend,
+        pool: &Pool,
+        record: &VolumeRecord,
+        findings: &mut Vec<Finding>,
+    ) -> Result<()> {
+        match backend.stored(pool, record) {
+            Ok(stored) if stored < record.size => {
+                let Some(_lock) = attempt(pool, "volume", &record.name)? else {
+                    return Ok(());
+                };
+                backend.grow(pool, record, stored)?;
+                findings.push(repaired(format!(
+                    "the expansion of volume `{}` was cut short",
+                    record.name
+                )));
+            }
+            Ok(_) => {}
+            Err(error) => findings.push(reported(format!("volume `{}`: {error}", record.name))),
+        }
+        Ok(())
+    }
+}
+
+/// Discards a preparation, unless its maker is at work, which the lock tells.
+fn leftover(
+    pool: &Pool,
+    kind: &str,
+    name: &Name,
+    discard: impl FnOnce() -> Result<()>,
+) -> Result<Finding> {
+    let Some(_lock) = attempt(pool, kind, name)? else {
+        return Ok(Finding {
+            what: format!("{kind} `{name}` is being made"),
+            outcome: Outcome::AtWork,
+        });
+    };
+    discard()?;
+    Ok(repaired(format!(
+        "{kind} `{name}` was being made when its maker was killed"
+    )))
+}
+
+fn is_used(
+    backend: &dyn Backend,
+    pool: &Pool,
+    record: &VolumeRecord,
+    anchor: &Target,
+) -> Result<bool> {
+    let path = anchor.path();
+    Ok(mounts(backend, pool, record)?
+        .iter()
+        .any(|entry| entry.point != path))
+}
+
+/// Loop devices on files below the pool that are gone, and mounts of them.
+fn orphaned_devices(pool: &Pool, findings: &mut Vec<Finding>) -> Result<()> {
+    for number in loop_device::attached_numbers()? {
+        let Some(path) = loop_device::backing_path(number) else {
+            continue;
+        };
+        let Some(file) = path
+            .to_str()
+            .and_then(|path| path.strip_suffix(" (deleted)"))
+        else {
+            continue;
+        };
+        if Path::new(file).starts_with(pool.dir.path()) {
+            let device = format!("/dev/loop{number}");
+            let mounted = mountinfo::read()?
+                .into_iter()
+                .find(|entry| entry.source == Path::new(&device));
+            let place = mounted.map_or(String::new(), |entry| {
+                format!(", mounted at `{}`", entry.point.display())
+            });
+            findings.push(reported(format!(
+                "`{device}` is attached to `{file}`, which is deleted{place}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn unreadable(places: &[(String, Error)], findings: &mut Vec<Finding>) {
+    findings.extend(
+        places
+            .iter()
+            .map(|(place, error)| reported(format!("`{place}`: {error}"))),
+    );
+}
+
+fn attempt(pool: &Pool, kind: &str, name: &Name) -> Result<Option<Lock>> {
+    lock::attempt(&pool.locks, &format!("{kind}-{name}"))
+}
+
+fn repaired(what: String) -> Finding {
+    Finding {
+        what,
+        outcome: Outcome::Repaired,
+    }
+}
+
+fn reported(what: String) -> Finding {
+    Finding {
+        what,
+        outcome: Outcome::Reported,
+    }
+}

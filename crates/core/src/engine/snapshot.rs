@@ -1,0 +1,173 @@
+//! Snapshots: one moment of a volume, kept on its own.
+
+use super::Engine;
+use super::observe::mounts;
+use crate::backend::{Backend, Existence};
+use crate::pool::Pool;
+use crate::progress::Progress;
+use crate::record::{Content, FORMAT, SnapshotRecord, VolumeRecord, now};
+use crate::{Error, Kind, Name, Result};
+use becket_sys::beneath::Dir;
+use becket_sys::freeze::{self, Frozen};
+use rustix::fs::OFlags;
+use std::fs::File;
+use std::ops::ControlFlow;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How long a filesystem in use may be held still while its image is copied byte for byte. Writers
+/// wait for that long; a larger volume needs a pool that shares blocks, or to be unmounted.
+const LONGEST_FREEZE: Duration = Duration::from_secs(30);
+
+impl Engine {
+    /// Takes a snapshot, or gives the one of that name if it is of the same volume.
+    ///
+    /// Of a volume in use it is one moment as after a power cut: where blocks can be shared, by
+    /// sharing them all at once; elsewhere by holding the filesystem still for the copy.
+    pub fn create_snapshot(
+        &self,
+        pool: &Name,
+        name: &Name,
+        volume: &Name,
+    ) -> Result<SnapshotRecord> {
+        let pool = self.open(pool)?;
+        let _snapshot_lock = self.lock_snapshot(&pool, name)?;
+        let _volume_lock = self.lock_volume(&pool, volume)?;
+        let backend = self.backend(&pool)?;
+        if let Existence::Present(found) = backend.snapshot(&pool, name)? {
+            return match found.volume == *volume {
+                true => Ok(found),
+                false => Err(Error::new(
+                    Kind::Conflict,
+                    format!(
+                        "snapshot `{name}` exists and is of volume `{}`",
+                        found.volume
+                    ),
+                )),
+            };
+        }
+        let source = self.present(&pool, volume)?;
+        let record = snapshot_record(name, &source);
+        let copied = self.at_one_moment(backend, &pool, &source, |progress| {
+            backend.copy_to_snapshot(&pool, &source, &record, progress)
+        });
+        match copied {
+            Ok(()) => backend.commit_snapshot(&pool, &record).map(|()| record),
+            Err(error) => {
+                let mut errors = vec![error.during(format!("cannot take snapshot `{name}`"))];
+                errors.extend(backend.discard_snapshot(&pool, name).err());
+                Error::all(errors).map(|()| record)
+            }
+        }
+    }
+
+    /// Runs `copy`, which copies the volume to a hidden place, so that the copy is of one moment.
+    /// An error when it is not, or may not be.
+    pub(super) fn at_one_moment(
+        &self,
+        backend: &dyn Backend,
+        pool: &Pool,
+        volume: &VolumeRecord,
+        copy: impl FnOnce(&dyn Progress) -> Result<()>,
+    ) -> Result<()> {
+        let Some(frozen) = hold_still(backend, pool, volume)? else {
+            return copy(self.progress.as_ref());
+        };
+        let copied = copy(&WhileFrozen {
+            frozen: &frozen,
+            inner: self.progress.as_ref(),
+        });
+        match frozen.expired() {
+            true => Err(too_slow(&volume.name)),
+            false => copied.and_then(|()| Ok(frozen.thaw()?)),
+        }
+    }
+}
+
+fn snapshot_record(name: &Name, volume: &VolumeRecord) -> SnapshotRecord {
+    SnapshotRecord {
+        format: FORMAT,
+        uuid: Uuid::new_v4(),
+        name: name.clone(),
+        volume: volume.name.clone(),
+        volume_uuid: volume.uuid,
+        size: volume.size,
+        content: volume.content,
+        filesystem_size: volume.filesystem_size,
+        created: now(),
+        parameters: volume.parameters.clone(),
+    }
+}
+
+/// Makes sure that a copy of the volume is of one moment. `None` when nothing needs to be held.
+fn hold_still(backend: &dyn Backend, pool: &Pool, volume: &VolumeRecord) -> Result<Option<Frozen>> {
+    let mounts = mounts(backend, pool, volume)?;
+    let devices = backend.devices(pool, volume)?;
+    if mounts.is_empty() && devices.is_empty() {
+        return Ok(None);
+    }
+    let abilities = backend.abilities(pool)?;
+    if !abilities.snapshots_in_use || volume.content == Content::Directory {
+        return Err(in_use(
+            volume,
+            "its files would be copied at different moments",
+        ));
+    }
+    let Some(mounted) = mounts
+        .iter()
+        .find(|entry| volume.content.filesystem().is_some() && !entry.readonly)
+    else {
+        return match abilities.shares_blocks || volume.content != Content::Block {
+            true => Ok(None),
+            false => Err(in_use(volume, "a raw block device cannot be held still")),
+        };
+    };
+    let root = Dir::open(&mounted.point)?.open_file(".", OFlags::RDONLY | OFlags::DIRECTORY)?;
+    if abilities.shares_blocks {
+        // All blocks are shared at one moment; what is still in memory is written out first, so
+        // that the moment is now and not half a minute ago.
+        flush(&root, volume)?;
+        return Ok(None);
+    }
+    Ok(Some(freeze::freeze(&root, &mounted.point, LONGEST_FREEZE)?))
+}
+
+fn flush(root: &File, volume: &VolumeRecord) -> Result<()> {
+    rustix::fs::syncfs(root).map_err(|errno| {
+        becket_sys::Error::new("flush the filesystem of", volume.name.as_str(), errno).into()
+    })
+}
+
+fn in_use(volume: &VolumeRecord, why: &str) -> Error {
+    Error::new(
+        Kind::WrongState,
+        format!("volume `{}` is in use, and {why}", volume.name),
+    )
+    .hint("unmount it first")
+}
+
+fn too_slow(volume: &Name) -> Error {
+    Error::new(
+        Kind::WrongState,
+        format!(
+            "volume `{volume}` is in use, and copying it takes longer than the {} s that its writers may be held up",
+            LONGEST_FREEZE.as_secs()
+        ),
+    )
+    .hint("unmount it first, or use a pool on xfs or btrfs, where a snapshot takes no time")
+}
+
+/// Progress that stops the work once the filesystem is no longer held still.
+struct WhileFrozen<'a> {
+    frozen: &'a Frozen,
+    inner: &'a dyn Progress,
+}
+
+impl Progress for WhileFrozen<'_> {
+    fn advance(&self, what: &str, done: u64, total: u64) -> ControlFlow<()> {
+        match self.frozen.expired() {
+            true => ControlFlow::Break(()),
+            false => self.inner.advance(what, done, total),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Deleting, and second thoughts: what is deleted goes to the pool's trash first.
+
+use super::create::unreachable_step;
+use super::mount::unmount_all;
+use super::observe::Places;
+use super::{Engine, refusal};
+use crate::backend::Existence;
+use crate::plan::{Plan, Step, Wanted, plan};
+use crate::pool::Pool;
+use crate::record::{FORMAT, TrashKind, TrashRecord, stamp};
+use crate::{Error, Kind, Name, Result};
+use std::time::{Duration, SystemTime};
+use uuid::Uuid;
+
+impl Engine {
+    /// Deletes a volume that nobody uses: it goes to the trash in one step, and for good when the
+    /// pool's retention is over. An absent volume of a healthy pool is deleted already.
+    pub fn delete(&self, pool: &Name, name: &Name) -> Result<()> {
+        let pool = self.open(pool)?;
+        let _lock = self.lock_volume(&pool, name)?;
+        let backend = self.backend(&pool)?;
+        let anchor = self.anchor(&pool, name)?;
+        let places = Places {
+            staging: Some(&anchor),
+            everywhere: true,
+            ..Places::default()
+        };
+        let (observed, record) = self.observe(&pool, name, places, |_| true)?;
+        let steps = match plan(&observed, Wanted::Absent) {
+            Plan::Nothing => Vec::new(),
+            Plan::Conflict(conflict) => return Err(refusal(conflict, &pool, name, "")),
+            Plan::Steps(steps) => steps,
+        };
+        for step in steps {
+            match (step, &record) {
+                (Step::Discard, _) => backend.discard(&pool, name)?,
+                (Step::Unstage, Some(_)) => unmount_all(&anchor)?,
+                (Step::Detach, Some(record)) => backend.detach(&pool, record)?,
+                (Step::Trash, Some(record)) => {
+                    // The kernel lets go of an autoclear device a moment after its last unmount.
+                    self.wait_for_devices(&pool, record)?;
+                    backend.retire(&pool, &ticket(&pool, TrashKind::Volume, name, record.size))?;
+                }
+                (other, _) => return unreachable_step(other),
+            }
+        }
+        self.empty_expired(&pool)
+    }
+
+    /// Deletes a snapshot; volumes restored from it and the volume it was taken of are untouched.
+    pub fn delete_snapshot(&self, pool: &Name, name: &Name) -> Result<()> {
+        let pool = self.open(pool)?;
+        let _lock = self.lock_snapshot(&pool, name)?;
+        let backend = self.backend(&pool)?;
+        if let Existence::Present(record) = backend.snapshot(&pool, name)? {
+            backend.retire(
+                &pool,
+                &ticket(&pool, TrashKind::Snapshot, name, record.size),
+            )?;
+        }
+        self.empty_expired(&pool)
+    }
+
+    /// What is in the pool's trash.
+    pub fn trash(&self, pool: &Name) -> Result<Vec<TrashRecord>> {
+        let pool = self.open(pool)?;
+        Ok(self.backend(&pool)?.trash(&pool)?.records)
+    }
+
+    /// Brings something back from the trash under its old name.
+    pub fn restore_trash(&self, pool: &Name, id: Uuid) -> Result<TrashRecord> {
+        let pool = self.open(pool)?;
+        let backend = self.backend(&pool)?;
+        let found = backend
+            .trash(&pool)?
+            .records
+            .into_iter()
+            .find(|record| record.id == id);
+        let record = found.ok_or_else(|| {
+            Error::new(
+                Kind::NotFound,
+                format!("`{id}` is not in the trash of pool `{}`", pool.name()),
+            )
+            .hint("`becket trash list` shows what is")
+        })?;
+        let _lock = match record.kind {
+            TrashKind::Volume => self.lock_volume(&pool, &record.name)?,
+            TrashKind::Snapshot => self.lock_snapshot(&pool, &record.name)?,
+        };
+        backend.revive(&pool, &record)?;
+        Ok(record)
+    }
+
+    /// Removes for good what has been in the trash for the retention time, or, with `all`,
+    /// everything in it. Gives what was removed.
+    pub fn empty_trash(&self, pool: &Name, all: bool) -> Result<Vec<TrashRecord>> {
+        let pool = self.open(pool)?;
+        self.empty(&pool, all)
+    }
+
+    /// Deletions clean up after earlier ones, so no daemon has to.
+    fn empty_expired(&self, pool: &Pool) -> Result<()> {
+        self.empty(pool, false).map(drop)
+    }
+
+    pub(super) fn empty(&self, pool: &Pool, all: bool) -> Result<Vec<TrashRecord>> {
+        let backend = self.backend(pool)?;
+        let now = SystemTime::now();
+        let mut removed = Vec::new();
+        let mut errors = Vec::new();
+        for record in backend.trash(pool)?.records {
+            if all || expired(&record, now) {
+                match backend.purge(pool, &record) {
+                    Ok(()) => removed.push(record),
+                    Err(error) => errors.push(error),
+                }
+            }
+        }
+        Error::all(errors).map(|()| removed)
+    }
+
+    /// Waits, up to a second, until the volume has no device; `InUse` when it still has.
+    fn wait_for_devices(&self, pool: &Pool, record: &crate::record::VolumeRecord) -> Result<()> {
+        let backend = self.backend(pool)?;
+        for _ in 0..100 {
+            if backend.devices(pool, record)?.is_empty() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Err(refusal(
+            crate::plan::Conflict::InUse,
+            pool,
+            &record.name,
+            "",
+        ))
+    }
+}
+
+/// A time that cannot be read is never over.
+fn expired(record: &TrashRecord, now: SystemTime) -> bool {
+    humantime::parse_rfc3339(&record.until).is_ok_and(|until| until <= now)
+}
+
+fn ticket(pool: &Pool, kind: TrashKind, name: &Name, size: u64) -> TrashRecord {
+    let now = SystemTime::now();
+    let until = now
+        .checked_add(Duration::from_secs(pool.record.trash_retention_seconds))
+        .unwrap_or(now);
+    TrashRecord {
+        format: FORMAT,
+        id: Uuid::new_v4(),
+        kind,
+        name: name.clone(),
+        size,
+        deleted: stamp(now),
+        until: stamp(until),
+    }
+}

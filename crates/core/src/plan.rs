@@ -1,0 +1,282 @@
+//! The one decision of the engine: what has to be done, given what is and what is wanted.
+//!
+//! A pure function, so that idempotency is a law instead of a hope: taking the steps of a plan and
+//! planning again gives [`Plan::Nothing`].
+
+/// What is at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spot {
+    /// Nothing is mounted there.
+    Free,
+    /// Our volume is mounted there.
+    Ours {
+        /// True when it cannot be written through this mount.
+        readonly: bool,
+    },
+    /// Something else is mounted there.
+    Foreign,
+}
+
+/// What a volume looks like in its pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// Bytes its record promises; 0 for a directory without a limit.
+    pub promised: u64,
+    /// Bytes its storage has; 0 where it has none of its own.
+    pub stored: u64,
+    /// Bytes its filesystem was made or grown for.
+    pub grown: u64,
+    /// True when it has a filesystem of its own.
+    pub filesystem: bool,
+    /// False when it differs from the wanted one in what can never change: content, provisioning,
+    /// origin, parameters.
+    pub as_wanted: bool,
+}
+
+/// What is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Observed {
+    /// The visible volume.
+    pub volume: Option<Facts>,
+    /// True when a hidden preparation of the volume was left behind.
+    pub leftover: bool,
+    /// What is at the staging path; for raw block, `Ours` when it is attached.
+    pub staging: Spot,
+    /// What is at the target path.
+    pub target: Spot,
+    /// Mounts of this volume elsewhere than at the two paths.
+    pub elsewhere: usize,
+    /// True when the volume is attached to a device.
+    pub attached: bool,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// The volume exists with `size` bytes. `copied`: from a snapshot or another volume.
+    Exists {
+        /// Its size.
+        size: u64,
+        /// Its first data is a copy.
+        copied: bool,
+        /// It has a filesystem of its own.
+        filesystem: bool,
+    },
+    /// The volume has at least this many bytes.
+    Size(u64),
+    /// The volume is mounted at the staging path; or attached, where it is raw block.
+    Staged,
+    /// The staged volume is bound to the target path.
+    Published {
+        /// It cannot be written through the target.
+        readonly: bool,
+    },
+    /// Nothing is mounted at the target path.
+    Unpublished,
+    /// Nothing of the volume is mounted at the staging path, nor attached without use.
+    Unstaged,
+    /// The volume does not exist.
+    Absent,
+}
+
+/// One step. Each is atomic or can be taken again after it was cut short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Remove the hidden leftover.
+    Discard,
+    /// Make the storage, hidden, empty or copied.
+    Build,
+    /// Make the filesystem, on storage that is seen to be blank.
+    Format,
+    /// Give the copied filesystem its own identity and let it fill its storage.
+    Adopt,
+    /// Make the hidden volume visible.
+    Commit,
+    /// Write the new size into the record.
+    Promise(u64),
+    /// Grow the storage to what the record promises.
+    GrowStorage,
+    /// Grow the mounted filesystem to what the storage has.
+    GrowFilesystem,
+    /// Mount the volume at the staging path, growing its filesystem first where that is due; raw
+    /// block is attached instead.
+    Stage,
+    /// Bind the staged volume to the target path.
+    Bind {
+        /// Read-only from the first moment.
+        readonly: bool,
+    },
+    /// Unmount the target path.
+    UnmountTarget,
+    /// Unmount the staging path; raw block is detached instead.
+    Unstage,
+    /// Detach devices that nobody uses.
+    Detach,
+    /// Move the volume into the trash.
+    Trash,
+}
+
+/// Why nothing can be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conflict {
+    /// The volume does not exist.
+    Missing,
+    /// A volume of that name exists and differs in what can never change.
+    Different,
+    /// A volume of that name exists with another size.
+    OtherSize,
+    /// Something else is mounted at the staging path.
+    StagingTaken,
+    /// Something else is mounted at the target path.
+    TargetTaken,
+    /// The volume is at the target path already, read-only where it was wanted writable or the
+    /// other way round.
+    OtherAccess,
+    /// The volume is not staged.
+    NotStaged,
+    /// The volume is mounted or attached somewhere.
+    InUse,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Plan {
+    /// It is as wanted.
+    Nothing,
+    /// These steps, in this order.
+    Steps(Vec<Step>),
+    /// It cannot be.
+    Conflict(Conflict),
+}
+
+/// Decides.
+pub fn plan(observed: &Observed, wanted: Wanted) -> Plan {
+    match wanted {
+        Wanted::Exists {
+            size,
+            copied,
+            filesystem,
+        } => exists(observed, size, copied, filesystem),
+        Wanted::Size(size) => grown(observed, size),
+        Wanted::Staged => staged(observed),
+        Wanted::Published { readonly } => published(observed, readonly),
+        // Whatever is at the target is in the way of the kubelet, ours or not.
+        Wanted::Unpublished => when(observed.target != Spot::Free, &[Step::UnmountTarget]),
+        Wanted::Unstaged => unstaged(observed),
+        Wanted::Absent => absent(observed),
+    }
+}
+
+fn exists(observed: &Observed, size: u64, copied: bool, filesystem: bool) -> Plan {
+    match observed.volume {
+        Some(facts) if !facts.as_wanted => Plan::Conflict(Conflict::Different),
+        Some(facts) if facts.promised != size => Plan::Conflict(Conflict::OtherSize),
+        Some(_) => when(observed.leftover, &[Step::Discard]),
+        None => {
+            let mut steps = Vec::with_capacity(4);
+            if observed.leftover {
+                steps.push(Step::Discard);
+            }
+            steps.push(Step::Build);
+            match (filesystem, copied) {
+                (true, false) => steps.push(Step::Format),
+                (true, true) => steps.push(Step::Adopt),
+                (false, _) => {}
+            }
+            steps.push(Step::Commit);
+            Plan::Steps(steps)
+        }
+    }
+}
+
+fn grown(observed: &Observed, size: u64) -> Plan {
+    let Some(facts) = observed.volume else {
+        return Plan::Conflict(Conflict::Missing);
+    };
+    let mut steps = Vec::new();
+    let promised = facts.promised.max(size);
+    if facts.promised < size {
+        steps.push(Step::Promise(size));
+    }
+    if facts.stored < promised {
+        steps.push(Step::GrowStorage);
+    }
+    // Without a mount the filesystem follows when it is staged next.
+    if facts.filesystem && facts.grown < promised && observed.staging != Spot::Free {
+        steps.push(Step::GrowFilesystem);
+    }
+    when(!steps.is_empty(), &steps)
+}
+
+fn staged(observed: &Observed) -> Plan {
+    let Some(facts) = observed.volume else {
+        return Plan::Conflict(Conflict::Missing);
+    };
+    let mut steps = Vec::new();
+    // An expansion may have been cut short between its promise and its deed.
+    if facts.stored < facts.promised {
+        steps.push(Step::GrowStorage);
+    }
+    match observed.staging {
+        Spot::Foreign => return Plan::Conflict(Conflict::StagingTaken),
+        Spot::Ours { .. } if facts.filesystem && facts.grown < facts.promised => {
+            steps.push(Step::GrowFilesystem);
+        }
+        Spot::Ours { .. } => {}
+        Spot::Free => steps.push(Step::Stage),
+    }
+    when(!steps.is_empty(), &steps)
+}
+
+fn published(observed: &Observed, readonly: bool) -> Plan {
+    match (observed.target, observed.staging) {
+        (Spot::Ours { readonly: is }, _) if is == readonly => Plan::Nothing,
+        (Spot::Ours { .. }, _) => Plan::Conflict(Conflict::OtherAccess),
+        (Spot::Foreign, _) => Plan::Conflict(Conflict::TargetTaken),
+        (Spot::Free, Spot::Ours { .. }) => Plan::Steps(vec![Step::Bind { readonly }]),
+        (Spot::Free, _) => Plan::Conflict(Conflict::NotStaged),
+    }
+}
+
+fn unstaged(observed: &Observed) -> Plan {
+    let mut steps = Vec::new();
+    if let Spot::Ours { .. } = observed.staging {
+        steps.push(Step::Unstage);
+    }
+    if observed.attached && observed.elsewhere == 0 && observed.target == Spot::Free {
+        steps.push(Step::Detach);
+    }
+    when(!steps.is_empty(), &steps)
+}
+
+fn absent(observed: &Observed) -> Plan {
+    let used = observed.elsewhere > 0 || observed.target != Spot::Free;
+    let mut steps = Vec::new();
+    if observed.volume.is_some() && used {
+        return Plan::Conflict(Conflict::InUse);
+    }
+    // Our own staging path without a publication is no use by anybody: a callout was killed there.
+    if let Spot::Ours { .. } = observed.staging {
+        steps.push(Step::Unstage);
+    }
+    if observed.attached {
+        steps.push(Step::Detach);
+    }
+    if observed.leftover {
+        steps.push(Step::Discard);
+    }
+    if observed.volume.is_some() {
+        steps.push(Step::Trash);
+    }
+    when(!steps.is_empty(), &steps)
+}
+
+fn when(needed: bool, steps: &[Step]) -> Plan {
+    match needed {
+        true => Plan::Steps(steps.to_vec()),
+        false => Plan::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests;

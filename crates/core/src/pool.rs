@@ -1,0 +1,171 @@
+//! The state directory of a node, and the pools in it.
+//!
+//! ```text
+//! <state>/pools/<name>             a pool, or a symbolic link to where it is
+//! <state>/locks/<pool uuid>/       one lock file per volume and snapshot
+//! <state>/staged/<pool>/<volume>/  where mount-only drivers stage
+//! ```
+//!
+//! Nothing else is kept: a pool carries its own identity and its volumes' records, and what is
+//! mounted is asked of the kernel.
+
+use crate::record::{self, PoolRecord, Record};
+use crate::{Error, Kind, Name, Result};
+use becket_sys::Errno;
+use becket_sys::beneath::{self, Dir};
+use std::path::{Path, PathBuf};
+
+/// The state directory unless told otherwise.
+pub const DEFAULT_STATE: &str = "/var/lib/becket";
+
+/// The environment variable that names another state directory.
+pub const STATE_VARIABLE: &str = "BECKET_STATE_DIR";
+
+/// The pool that is made by itself when it is first used.
+pub const DEFAULT_POOL: &str = "default";
+
+/// The state directory.
+#[derive(Debug)]
+pub struct State {
+    path: PathBuf,
+}
+
+/// An open pool: its record was read and fits, so the medium is there.
+#[derive(Debug)]
+pub struct Pool {
+    /// `pool.json`.
+    pub record: PoolRecord,
+    /// The pool's own directory.
+    pub dir: Dir,
+    /// Where the locks of its volumes and snapshots are.
+    pub locks: Dir,
+    /// Below which mount-only drivers stage its volumes, one directory each.
+    pub staged: PathBuf,
+}
+
+impl State {
+    /// The state directory at `path`; it is made when something is first written to it.
+    pub fn new(path: impl Into<PathBuf>) -> State {
+        State { path: path.into() }
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Below which mount-only drivers stage: `<state>/staged`.
+    pub fn staged(&self) -> PathBuf {
+        self.path.join("staged")
+    }
+
+    fn pools(&self) -> Result<Dir> {
+        Ok(beneath::ensure_path(&self.path.join("pools"))?)
+    }
+
+    /// True when the node has, or once had, a pool of this name.
+    pub fn knows_pool(&self, name: &Name) -> Result<bool> {
+        Ok(self.pools()?.contains(name)?)
+    }
+
+    /// Opens the pool `name`.
+    ///
+    /// `NotFound` when this node never had it; `Unavailable` when it had, and its medium is not there.
+    pub fn open_pool(&self, name: &Name) -> Result<Pool> {
+        if !self.knows_pool(name)? {
+            return Err(
+                Error::new(Kind::NotFound, format!("pool `{name}` does not exist")).hint(format!(
+                    "make it with `becket pool create {name} --backend …`"
+                )),
+            );
+        }
+        let missing = |reason: &str| {
+            Error::new(
+                Kind::Unavailable,
+                format!("pool `{name}` is not reachable: {reason}"),
+            )
+            .hint("is its disk mounted?")
+        };
+        let path = self.path.join("pools").join(name);
+        let dir = Dir::open(&path).map_err(|error| match error.errno {
+            Errno::NOENT => missing("its directory is gone"),
+            _ => error.into(),
+        })?;
+        let bytes = dir.read(PoolRecord::FILE, record::LARGEST)?;
+        let bytes = bytes.ok_or_else(|| missing("its directory has no pool.json"))?;
+        let record: PoolRecord =
+            record::read(&bytes, &path.join(PoolRecord::FILE).to_string_lossy())?;
+        if record.name != *name {
+            return Err(Error::new(
+                Kind::WrongState,
+                format!(
+                    "`{}` holds the pool `{}`, not `{name}`",
+                    path.display(),
+                    record.name
+                ),
+            ));
+        }
+        let locks = beneath::ensure_path(&self.path.join("locks").join(record.uuid.to_string()))?;
+        let staged = self.staged().join(name);
+        Ok(Pool {
+            record,
+            dir,
+            locks,
+            staged,
+        })
+    }
+
+    /// The names of this node's pools.
+    pub fn pool_names(&self) -> Result<Vec<Name>> {
+        Ok(self
+            .pools()?
+            .names()?
+            .into_iter()
+            .filter_map(|name| Name::new(name).ok())
+            .collect())
+    }
+
+    /// Where the pool `name` is or will be: `path`, or its default place.
+    pub fn place_of(&self, name: &Name, path: Option<&Path>) -> PathBuf {
+        path.map_or_else(|| self.path.join("pools").join(name), Path::to_owned)
+    }
+
+    /// Makes the directory of a new pool and links it into the state directory. What is in it
+    /// already stays: the caller has looked.
+    pub fn make_place(&self, name: &Name, path: Option<&Path>) -> Result<Dir> {
+        let pools = self.pools()?;
+        let place = self.place_of(name, path);
+        let dir = beneath::ensure_path(&place)?;
+        if path.is_some() && !pools.contains(name)? {
+            std::os::unix::fs::symlink(&place, pools.path().join(name)).map_err(|error| {
+                Error::new(
+                    Kind::Internal,
+                    format!("cannot link pool `{name}` to its place: {error}"),
+                )
+            })?;
+            pools.sync()?;
+        }
+        Ok(dir)
+    }
+
+    /// Forgets the pool `name`, whose own directory the caller has emptied or wants to keep.
+    pub fn forget_pool(&self, name: &Name) -> Result<()> {
+        let pools = self.pools()?;
+        match pools.remove_dir(name) {
+            Err(error) if error.errno == Errno::NOTDIR => Ok(pools.remove_file(name)?),
+            other => Ok(other?),
+        }
+    }
+}
+
+impl Pool {
+    /// The pool's name.
+    pub fn name(&self) -> &Name {
+        &self.record.name
+    }
+
+    /// Where a mount-only driver stages the volume `name`.
+    pub fn anchor(&self, name: &Name) -> PathBuf {
+        self.staged.join(name)
+    }
+}

@@ -1,0 +1,37 @@
+//! Progress of long work, told to whoever wants to show it.
+
+use crate::size;
+use std::cell::Cell;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+/// Told how far a long piece of work has come, and asked whether it shall go on.
+pub trait Progress {
+    /// `done` of `total` bytes of `what` are finished. Called often; must be cheap. `Break` stops the
+    /// work, which then fails and leaves nothing behind.
+    fn advance(&self, what: &str, done: u64, total: u64) -> ControlFlow<()>;
+}
+
+/// Progress as log lines, at most one in five seconds: for servers and callouts.
+#[derive(Debug, Default)]
+pub struct Logged {
+    last: Cell<Option<Instant>>,
+}
+
+impl Progress for Logged {
+    fn advance(&self, what: &str, done: u64, total: u64) -> ControlFlow<()> {
+        const EVERY: Duration = Duration::from_secs(5);
+        let due = self.last.get().is_some_and(|last| last.elapsed() >= EVERY);
+        if self.last.get().is_none() || due {
+            self.last.set(Some(Instant::now()));
+        }
+        if due {
+            log::info!(
+                "{what}: {} of {}",
+                size::display(done),
+                size::display(total)
+            );
+        }
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,274 @@
+//! Directories as handles, and what is beneath them.
+//!
+//! Every path component that comes from outside is opened below a [`Dir`] with
+//! `openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)` (Linux 5.6, openat2(2)), so neither `..` nor a
+//! planted symbolic link can lead out of it.
+
+use crate::error::{Context, Result};
+use crate::{Errno, Error};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+const BENEATH: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS);
+
+/// An open directory. The path it was opened by is kept for messages and for host programs.
+#[derive(Debug)]
+pub struct Dir {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl Dir {
+    /// Opens a directory that the operator named; links on the way are followed.
+    pub fn open(path: impl AsRef<Path>) -> Result<Dir> {
+        let path = path.as_ref();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty()).on("open directory", path)?;
+        Ok(Dir {
+            fd,
+            path: path.to_owned(),
+        })
+    }
+
+    /// The path this directory was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A second handle on the same directory.
+    pub fn try_clone(&self) -> Result<Dir> {
+        let fd = self.fd.try_clone().on("duplicate handle of", &self.path)?;
+        Ok(Dir {
+            fd,
+            path: self.path.clone(),
+        })
+    }
+
+    /// Opens the directory `relative` beneath this one. Fails with `NOENT` when it is absent and
+    /// with `LOOP`, `NOTDIR` or `XDEV` when something else is in its place.
+    pub fn open_dir(&self, relative: impl AsRef<Path>) -> Result<Dir> {
+        let fd = self.open_at(
+            relative.as_ref(),
+            OFlags::RDONLY | OFlags::DIRECTORY,
+            Mode::empty(),
+            BENEATH,
+        )?;
+        Ok(Dir {
+            fd,
+            path: self.path.join(relative),
+        })
+    }
+
+    /// Like [`Dir::open_dir`], and refuses (`XDEV`) to cross into another mount.
+    pub fn open_dir_same_mount(&self, relative: impl AsRef<Path>) -> Result<Dir> {
+        let resolve = BENEATH | ResolveFlags::NO_XDEV;
+        let fd = self.open_at(
+            relative.as_ref(),
+            OFlags::RDONLY | OFlags::DIRECTORY,
+            Mode::empty(),
+            resolve,
+        )?;
+        Ok(Dir {
+            fd,
+            path: self.path.join(relative),
+        })
+    }
+
+    /// Opens the file `relative` beneath this directory; `flags` as in open(2).
+    pub fn open_file(&self, relative: impl AsRef<Path>, flags: OFlags) -> Result<File> {
+        let mode = if flags.intersects(OFlags::CREATE | (OFlags::TMPFILE - OFlags::DIRECTORY)) {
+            Mode::from_raw_mode(0o600)
+        } else {
+            Mode::empty()
+        };
+        Ok(File::from(self.open_at(
+            relative.as_ref(),
+            flags,
+            mode,
+            BENEATH,
+        )?))
+    }
+
+    /// A handle (`O_PATH`) on whatever is at `relative`, links excepted: what mounts attach to.
+    pub fn open_place(&self, relative: impl AsRef<Path>) -> Result<OwnedFd> {
+        self.open_at(
+            relative.as_ref(),
+            OFlags::PATH | OFlags::NOFOLLOW,
+            Mode::empty(),
+            BENEATH,
+        )
+    }
+
+    fn open_at(
+        &self,
+        relative: &Path,
+        flags: OFlags,
+        mode: Mode,
+        resolve: ResolveFlags,
+    ) -> Result<OwnedFd> {
+        let flags = flags | OFlags::CLOEXEC;
+        rustix::fs::openat2(&self.fd, relative, flags, mode, resolve)
+            .on("open", self.path.join(relative))
+    }
+
+    /// Makes the directory `name`; `mode` without the process' umask.
+    pub fn create_dir(&self, name: impl AsRef<Path>, mode: u32) -> Result<()> {
+        let (name, mode) = (name.as_ref(), Mode::from_raw_mode(mode));
+        rustix::fs::mkdirat(&self.fd, name, mode).on("make directory", self.path.join(name))?;
+        let made = self.open_dir(name)?;
+        rustix::fs::fchmod(&made.fd, mode).on("set mode of", made.path())
+    }
+
+    /// Opens the directory `name`, making it first where it is absent.
+    pub fn ensure_dir(&self, name: impl AsRef<Path>, mode: u32) -> Result<Dir> {
+        let name = name.as_ref();
+        match self.create_dir(name, mode) {
+            Err(error) if error.errno != Errno::EXIST => Err(error),
+            _ => self.open_dir(name),
+        }
+    }
+
+    /// True when something, a dangling link included, has the name.
+    pub fn contains(&self, name: impl AsRef<Path>) -> Result<bool> {
+        let name = name.as_ref();
+        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(errno).on("look up", self.path.join(name)),
+        }
+    }
+
+    /// The names in this directory, sorted. Names that are not UTF-8 are given with U+FFFD, so they
+    /// can be reported and never match a name of ours.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.fd).on("list", &self.path)? {
+            let entry = entry.on("list", &self.path)?;
+            let name = entry.file_name().to_string_lossy();
+            if name != "." && name != ".." {
+                names.push(name.into_owned());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// The bytes of the file `relative`; `None` when it is absent; `FBIG` above `most` bytes.
+    pub fn read(&self, relative: impl AsRef<Path>, most: u64) -> Result<Option<Vec<u8>>> {
+        let relative = relative.as_ref();
+        let file = match self.open_file(
+            relative,
+            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK,
+        ) {
+            Ok(file) => file,
+            Err(error) if error.errno == Errno::NOENT => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut bytes = Vec::new();
+        file.take(most + 1)
+            .read_to_end(&mut bytes)
+            .on("read", self.path.join(relative))?;
+        if bytes.len() as u64 > most {
+            return Err(Errno::FBIG).on("read", self.path.join(relative));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Replaces the file `name` so that a reader, or the next boot, sees the old bytes or the new
+    /// ones and nothing between: written beside, synced, renamed, directory synced.
+    pub fn write_atomic(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let beside = format!(".{name}.new");
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
+        let mut file = self.open_file(&beside, flags)?;
+        file.write_all(bytes).on("write", self.path.join(&beside))?;
+        file.sync_all().on("sync", self.path.join(&beside))?;
+        rustix::fs::renameat(&self.fd, &beside, &self.fd, name)
+            .on("replace", self.path.join(name))?;
+        self.sync()
+    }
+
+    /// Renames `name` to `new_name` in `to`; fails with `EXIST` rather than replace anything.
+    /// Both directories are synced, so the move survives a power cut.
+    pub fn rename_into(&self, name: &str, to: &Dir, new_name: &str) -> Result<()> {
+        rustix::fs::renameat_with(&self.fd, name, &to.fd, new_name, RenameFlags::NOREPLACE)
+            .on("move", self.path.join(name))?;
+        self.sync()?;
+        to.sync()
+    }
+
+    /// Writes this directory's entries to the medium.
+    pub fn sync(&self) -> Result<()> {
+        rustix::fs::fsync(&self.fd).on("sync", &self.path)
+    }
+
+    /// Removes the file `name`; an absent one is fine.
+    pub fn remove_file(&self, name: impl AsRef<Path>) -> Result<()> {
+        self.remove(name.as_ref(), AtFlags::empty())
+    }
+
+    /// Removes the empty directory `name`; an absent one is fine.
+    pub fn remove_dir(&self, name: impl AsRef<Path>) -> Result<()> {
+        self.remove(name.as_ref(), AtFlags::REMOVEDIR)
+    }
+
+    fn remove(&self, name: &Path, flags: AtFlags) -> Result<()> {
+        match rustix::fs::unlinkat(&self.fd, name, flags) {
+            Err(Errno::NOENT) => Ok(()),
+            other => other.on("remove", self.path.join(name)),
+        }
+    }
+
+    /// Removes `name` and all below it, **for a pool's trash and nothing else**.
+    ///
+    /// Links are removed, never followed, and another mount below stops it with `XDEV` before
+    /// anything in that mount is touched.
+    pub fn purge(&self, name: impl AsRef<Path>) -> Result<()> {
+        let name = name.as_ref();
+        // unlinkat(2) answers ISDIR (PERM on some filesystems) for a directory, so no look-before
+        // is needed and nothing can change between a look and the removal.
+        match self.remove_file(name) {
+            Err(error) if matches!(error.errno, Errno::ISDIR | Errno::PERM) => {}
+            other => return other,
+        }
+        let inner = self.open_dir_same_mount(name)?;
+        for entry in rustix::fs::Dir::read_from(&inner.fd).on("list", &inner.path)? {
+            let entry = entry.on("list", &inner.path)?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                inner.purge(OsStr::from_bytes(name))?;
+            }
+        }
+        self.remove_dir(name)
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Makes `path` and its missing parents (mode 0755) for a directory the operator named, and opens it.
+pub fn ensure_path(path: &Path) -> Result<Dir> {
+    match Dir::open(path) {
+        Err(error) if error.errno == Errno::NOENT => {}
+        other => return other,
+    }
+    if let Some(parent) = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    {
+        ensure_path(parent)?;
+    }
+    match rustix::fs::mkdirat(CWD, path, Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(Errno::EXIST) => Dir::open(path),
+        Err(errno) => Err(Error::new("make directory", path.to_string_lossy(), errno)),
+    }
+}

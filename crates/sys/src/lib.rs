@@ -1,0 +1,41 @@
+//! Linux as Becket needs it, shaped like the kernel's own interface and without policy.
+//!
+//! Everything here takes and gives file descriptors, paths and plain numbers; nothing knows what a
+//! volume is. All `unsafe` code of the project is in this crate, each use beside the reason why it
+//! is sound. Wrappers name the manual page or kernel header they follow and the kernel version
+//! that introduced the call; the oldest kernel Becket supports is 5.12 (`mount_setattr`).
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`beneath`] | directories as handles; everything below them opened without following links |
+//! | [`mount`] | the new mount API: detached mounts, attributes, attach, unmount |
+//! | [`mountinfo`] | the mount table, parsed |
+//! | [`point`] | what is at a path: mount root, mount id, device, inode |
+//! | [`loop_device`] | image files as block devices |
+//! | [`superblock`] | what a device or image holds, read from its own bytes |
+//! | [`filesystem`] | making, growing, checking and re-identifying filesystems |
+//! | [`freeze`] | a filesystem held still, and thawed whatever happens |
+//! | [`copy`] | reflinks, copies that keep holes, directory trees |
+//! | [`extents`] | where a file has data, and what it shares |
+//! | [`quota`] | project quotas |
+//! | [`child`] | programs of the host |
+//! | [`space`] | how full a filesystem is |
+
+pub mod beneath;
+pub mod child;
+pub mod copy;
+mod error;
+pub mod extents;
+pub mod filesystem;
+pub mod freeze;
+pub mod loop_device;
+pub mod mount;
+pub mod mountinfo;
+pub mod point;
+pub mod quota;
+pub mod space;
+pub mod superblock;
+pub mod tree;
+
+pub use error::{Error, Result};
+pub use rustix::io::Errno;

@@ -1,0 +1,293 @@
+//! Image files as block devices, by `LOOP_CONFIGURE` (Linux 5.8, loop(4), `linux/loop.h`).
+//!
+//! One ioctl attaches the file with all its settings, so no half-configured device is ever seen.
+//! With autoclear the kernel detaches the device when its last user closes it: a mounted
+//! filesystem is a user, a dead process is not.
+
+use crate::error::{Context, Result};
+use crate::point::{self, DeviceNumber};
+use crate::{Errno, Error};
+use rustix::fs::{Mode, OFlags};
+use rustix::ioctl::{Getter, IntegerSetter, NoArg, Setter};
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::{Path, PathBuf};
+
+const LOOP_CTL_GET_FREE: u32 = 0x4C82;
+const LOOP_CONFIGURE: u32 = 0x4C0A;
+const LOOP_CLR_FD: u32 = 0x4C01;
+const LOOP_SET_STATUS64: u32 = 0x4C04;
+const LOOP_GET_STATUS64: u32 = 0x4C05;
+const LOOP_SET_CAPACITY: u32 = 0x4C07;
+
+const LO_FLAGS_READ_ONLY: u32 = 1;
+const LO_FLAGS_AUTOCLEAR: u32 = 4;
+const LO_FLAGS_DIRECT_IO: u32 = 16;
+
+/// Block major number of loop devices (`linux/major.h`).
+pub const MAJOR: u32 = 7;
+
+/// `struct loop_info64` of `linux/loop.h`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Info {
+    device: u64,
+    inode: u64,
+    rdevice: u64,
+    offset: u64,
+    sizelimit: u64,
+    number: u32,
+    encrypt_type: u32,
+    encrypt_key_size: u32,
+    flags: u32,
+    file_name: [u8; 64],
+    crypt_name: [u8; 64],
+    encrypt_key: [u8; 32],
+    init: [u64; 2],
+}
+
+/// `struct loop_config` of `linux/loop.h`.
+#[repr(C)]
+struct Config {
+    fd: u32,
+    block_size: u32,
+    info: Info,
+    reserved: [u64; 8],
+}
+
+/// How an image is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// The device refuses writes.
+    pub readonly: bool,
+    /// The kernel detaches the device when its last user is gone.
+    pub autoclear: bool,
+}
+
+/// An open loop device with an image attached.
+#[derive(Debug)]
+pub struct LoopDevice {
+    file: File,
+    number: u32,
+}
+
+/// Attaches `image` to a free loop device, with direct I/O where the filesystem below allows it
+/// (otherwise the kernel goes through the page cache by itself).
+///
+/// The caller must have made sure, under its own lock, that the image is attached nowhere else: the
+/// kernel does not.
+pub fn attach(image: &File, name: &Path, options: Options) -> Result<LoopDevice> {
+    let control_path = Path::new("/dev/loop-control");
+    let control = open(control_path, OFlags::RDWR).map_err(|error| match error.errno {
+        Errno::NOENT | Errno::NODEV => error.detail("this kernel has no loop devices"),
+        _ => error,
+    })?;
+    // Between asking for a free device and configuring it another process may take it (`BUSY`);
+    // each time that happens somebody made progress, so a plain bounded retry is enough.
+    for _ in 0..256 {
+        let number = free_number(&control)?;
+        let access = if options.readonly {
+            OFlags::RDONLY
+        } else {
+            OFlags::RDWR
+        };
+        let file = open(&path_of(number), access)?;
+        match configure(&file, image, options) {
+            Ok(()) => return Ok(LoopDevice { file, number }),
+            Err(Errno::BUSY) => continue,
+            Err(errno) => return Err(errno).on("attach a loop device to", name),
+        }
+    }
+    Err(Error::new(
+        "attach a loop device to",
+        name.to_string_lossy(),
+        Errno::BUSY,
+    ))
+}
+
+fn free_number(control: &File) -> Result<u32> {
+    // SAFETY: LOOP_CTL_GET_FREE takes no argument and gives the number as the call's result.
+    let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE as _) };
+    match u32::try_from(number) {
+        Ok(number) => Ok(number),
+        Err(_) => {
+            Err(std::io::Error::last_os_error()).on("find a free device by", "/dev/loop-control")
+        }
+    }
+}
+
+fn configure(device: &File, image: &File, options: Options) -> rustix::io::Result<()> {
+    let mut flags = LO_FLAGS_DIRECT_IO;
+    if options.readonly {
+        flags |= LO_FLAGS_READ_ONLY;
+    }
+    if options.autoclear {
+        flags |= LO_FLAGS_AUTOCLEAR;
+    }
+    let config = Config {
+        fd: image.as_raw_fd() as u32,
+        // 0 lets the kernel choose. A forced 4,096 breaks small ext4 images, whose blocks are 1 KiB.
+        block_size: 0,
+        info: Info {
+            flags,
+            ..empty_info()
+        },
+        reserved: [0; 8],
+    };
+    // SAFETY: LOOP_CONFIGURE reads one `struct loop_config`, which `Config` mirrors field by field.
+    unsafe { rustix::ioctl::ioctl(device, Setter::<{ LOOP_CONFIGURE }, Config>::new(config)) }
+}
+
+fn empty_info() -> Info {
+    Info {
+        device: 0,
+        inode: 0,
+        rdevice: 0,
+        offset: 0,
+        sizelimit: 0,
+        number: 0,
+        encrypt_type: 0,
+        encrypt_key_size: 0,
+        flags: 0,
+        file_name: [0; 64],
+        crypt_name: [0; 64],
+        encrypt_key: [0; 32],
+        init: [0; 2],
+    }
+}
+
+/// The devices that have the file (`device`, `inode`) attached, lowest number first.
+pub fn attached_to(device: DeviceNumber, inode: u64) -> Result<Vec<LoopDevice>> {
+    let mut found = Vec::new();
+    for number in attached_numbers()? {
+        if let Some(device) = LoopDevice::open(number)?.filter(|open| open.backs(device, inode)) {
+            found.push(device);
+        }
+    }
+    Ok(found)
+}
+
+/// Numbers of all loop devices with something attached, from `/sys/block` (sysfs names the file
+/// only for a device in use).
+pub fn attached_numbers() -> Result<Vec<u32>> {
+    let blocks = Path::new("/sys/block");
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(blocks).on("list", blocks)? {
+        let name = entry.on("list", blocks)?.file_name();
+        let number = name
+            .to_str()
+            .and_then(|name| name.strip_prefix("loop")?.parse().ok());
+        if let Some(number) = number
+            && point::look(&blocks.join(&name).join("loop/backing_file"))?.is_some()
+        {
+            numbers.push(number);
+        }
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// The path of the file behind loop device `number` as the kernel tells it, ` (deleted)` included;
+/// `None` when nothing is attached.
+pub fn backing_path(number: u32) -> Option<PathBuf> {
+    let text =
+        std::fs::read_to_string(format!("/sys/block/loop{number}/loop/backing_file")).ok()?;
+    Some(PathBuf::from(text.trim_end_matches('\n')))
+}
+
+/// The size in bytes of a block device.
+pub fn size(device: &Path) -> Result<u64> {
+    let file = open(device, OFlags::RDONLY)?;
+    rustix::fs::seek(&file, rustix::fs::SeekFrom::End(0)).on("read size of", device)
+}
+
+impl LoopDevice {
+    /// Opens loop device `number`, `None` when there is no such device.
+    pub fn open(number: u32) -> Result<Option<LoopDevice>> {
+        match open(&path_of(number), OFlags::RDONLY) {
+            Ok(file) => Ok(Some(LoopDevice { file, number })),
+            Err(error) if matches!(error.errno, Errno::NOENT | Errno::NXIO | Errno::NODEV) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `/dev/loopN`.
+    pub fn path(&self) -> PathBuf {
+        path_of(self.number)
+    }
+
+    /// The device's own number.
+    pub fn number(&self) -> DeviceNumber {
+        (MAJOR, self.number)
+    }
+
+    /// The open device: as long as it is held, an autoclear device stays attached.
+    pub fn into_file(self) -> File {
+        self.file
+    }
+
+    /// True when the file (`device`, `inode`) is attached here.
+    pub fn backs(&self, device: DeviceNumber, inode: u64) -> bool {
+        self.info().is_ok_and(|info| {
+            let (major, minor) = (
+                rustix::fs::major(info.device),
+                rustix::fs::minor(info.device),
+            );
+            (major, minor) == device && info.inode == inode
+        })
+    }
+
+    /// Lets the kernel detach this device when its last user is gone, or keeps it attached.
+    pub fn set_autoclear(&self, on: bool) -> Result<()> {
+        let mut info = self.info().on("read status of", self.path())?;
+        info.flags = if on {
+            info.flags | LO_FLAGS_AUTOCLEAR
+        } else {
+            info.flags & !LO_FLAGS_AUTOCLEAR
+        };
+        // SAFETY: LOOP_SET_STATUS64 reads one `struct loop_info64`, which `Info` mirrors.
+        unsafe {
+            rustix::ioctl::ioctl(&self.file, Setter::<{ LOOP_SET_STATUS64 }, Info>::new(info))
+        }
+        .on("set status of", self.path())
+    }
+
+    /// Takes over the size that the image has grown to.
+    pub fn refresh_size(&self) -> Result<()> {
+        // SAFETY: LOOP_SET_CAPACITY ignores its argument.
+        unsafe { rustix::ioctl::ioctl(&self.file, NoArg::<{ LOOP_SET_CAPACITY }>::new()) }
+            .on("refresh size of", self.path())
+    }
+
+    /// Detaches the image; when the device still has users the kernel does it after the last one.
+    pub fn detach(&self) -> Result<()> {
+        // SAFETY: LOOP_CLR_FD ignores its argument.
+        match unsafe {
+            rustix::ioctl::ioctl(&self.file, IntegerSetter::<{ LOOP_CLR_FD }>::new_usize(0))
+        } {
+            Err(Errno::NXIO) => Ok(()),
+            other => other.on("detach", self.path()),
+        }
+    }
+
+    fn info(&self) -> rustix::io::Result<Info> {
+        // SAFETY: LOOP_GET_STATUS64 fills one `struct loop_info64`, which `Info` mirrors.
+        unsafe {
+            rustix::ioctl::ioctl(
+                self.file.as_fd(),
+                Getter::<{ LOOP_GET_STATUS64 }, Info>::new(),
+            )
+        }
+    }
+}
+
+fn open(path: &Path, flags: OFlags) -> Result<File> {
+    let fd = rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty()).on("open", path)?;
+    Ok(File::from(fd))
+}
+
+fn path_of(number: u32) -> PathBuf {
+    PathBuf::from(format!("/dev/loop{number}"))
+}
