@@ -52,11 +52,7 @@ impl Backend for Directory {
     fn abilities(&self, pool: &Pool) -> Result<Abilities> {
         let limits = quota::enforced(&as_file(&pool.dir)?);
         let shares_blocks = copy::can_reflink(&pool.dir)?;
-        Ok(Abilities {
-            limits,
-            shares_blocks,
-            snapshots_in_use: false,
-        })
+        Ok(Abilities { limits, shares_blocks, snapshots_in_use: false })
     }
 
     fn space(&self, pool: &Pool) -> Result<Space> {
@@ -80,10 +76,7 @@ impl Backend for Directory {
             .hint("use the image backend"));
         }
         if volume.provisioning == Provisioning::Thick {
-            return Err(Error::new(
-                Kind::Invalid,
-                "a directory volume cannot be thick",
-            ));
+            return Err(Error::new(Kind::Invalid, "a directory volume cannot be thick"));
         }
         check_parameters(volume)?;
         if limited(volume) && !quota::enforced(&as_file(&pool.dir)?) {
@@ -159,16 +152,10 @@ impl Backend for Directory {
 
     fn grow(&self, pool: &Pool, volume: &VolumeRecord, _before: u64) -> Result<()> {
         let data = data::<VolumeRecord>(pool, &volume.name, Place::Ready)?;
-        match (
-            limited(volume),
-            quota::project(&as_file(&data)?, data.path())?,
-        ) {
-            (true, Some(project)) => Ok(quota::set_limit(
-                &as_file(&data)?,
-                project,
-                volume.size,
-                data.path(),
-            )?),
+        match (limited(volume), quota::project(&as_file(&data)?, data.path())?) {
+            (true, Some(project)) => {
+                Ok(quota::set_limit(&as_file(&data)?, project, volume.size, data.path())?)
+            }
             _ => Ok(()),
         }
     }
@@ -300,11 +287,7 @@ impl Backend for Directory {
 
 /// True when the volume's size is to be enforced.
 fn limited(volume: &VolumeRecord) -> bool {
-    volume.size > 0
-        && volume
-            .parameters
-            .get(LIMIT)
-            .is_none_or(|limit| limit != "none")
+    volume.size > 0 && volume.parameters.get(LIMIT).is_none_or(|limit| limit != "none")
 }
 
 fn check_parameters(volume: &VolumeRecord) -> Result<()> {
@@ -384,10 +367,8 @@ fn limit_new(data: &Dir, volume: &VolumeRecord) -> Result<()> {
             return Ok(quota::set_project(&file, project, data.path())?);
         }
     }
-    Err(
-        Error::new(Kind::Unavailable, "no free project id was found")
-            .hint("`repquota -P` lists those in use"),
-    )
+    Err(Error::new(Kind::Unavailable, "no free project id was found")
+        .hint("`repquota -P` lists those in use"))
 }
 
 /// What the project of a limited directory uses.

@@ -41,11 +41,7 @@ impl Backend for Image {
 
     fn abilities(&self, pool: &Pool) -> Result<Abilities> {
         let shares_blocks = copy::can_reflink(&pool.dir)?;
-        Ok(Abilities {
-            limits: true,
-            shares_blocks,
-            snapshots_in_use: true,
-        })
+        Ok(Abilities { limits: true, shares_blocks, snapshots_in_use: true })
     }
 
     fn space(&self, pool: &Pool) -> Result<Space> {
@@ -59,10 +55,8 @@ impl Backend for Image {
 
     fn check(&self, _pool: &Pool, volume: &VolumeRecord) -> Result<()> {
         if !CONTENTS.contains(&volume.content) {
-            return Err(
-                Error::new(Kind::Invalid, "an image volume cannot be a directory")
-                    .hint("use ext4, xfs, btrfs or raw block"),
-            );
+            return Err(Error::new(Kind::Invalid, "an image volume cannot be a directory")
+                .hint("use ext4, xfs, btrfs or raw block"));
         }
         if let Some(parameter) = volume.parameters.keys().next() {
             return Err(Error::new(
@@ -76,10 +70,7 @@ impl Backend for Image {
                 format!("volume `{}` needs a size", volume.name),
             ));
         }
-        volume
-            .content
-            .filesystem()
-            .map_or(Ok(()), |kind| check_filesystem(kind, volume))
+        volume.content.filesystem().map_or(Ok(()), |kind| check_filesystem(kind, volume))
     }
 
     fn volume(&self, pool: &Pool, name: &Name) -> Result<Existence<VolumeRecord>> {
@@ -168,10 +159,7 @@ impl Backend for Image {
                 let _ = image.file.set_len(image.size.max(before));
                 return Err(error);
             }
-            image
-                .file
-                .sync_all()
-                .map_err(|error| failed("sync", &image, error))?;
+            image.file.sync_all().map_err(|error| failed("sync", &image, error))?;
         }
         for device in devices(pool, volume, Place::Ready)? {
             device.refresh_size()?;
@@ -205,24 +193,15 @@ impl Backend for Image {
             }
             None => {
                 let image = open_image::<VolumeRecord>(pool, &volume.name, place, OFlags::RDWR)?;
-                let options = loop_device::Options {
-                    readonly: false,
-                    autoclear,
-                };
+                let options = loop_device::Options { readonly: false, autoclear };
                 loop_device::attach(&image.file, &image.path, options)?
             }
         };
-        Ok(Source::Block {
-            device: device.path(),
-            holder: device.into_file(),
-        })
+        Ok(Source::Block { device: device.path(), holder: device.into_file() })
     }
 
     fn devices(&self, pool: &Pool, volume: &VolumeRecord) -> Result<Vec<PathBuf>> {
-        Ok(devices(pool, volume, Place::Ready)?
-            .iter()
-            .map(LoopDevice::path)
-            .collect())
+        Ok(devices(pool, volume, Place::Ready)?.iter().map(LoopDevice::path).collect())
     }
 
     fn detach(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()> {
@@ -258,10 +237,7 @@ impl Backend for Image {
         let source = open_image::<VolumeRecord>(pool, &volume.name, Place::Ready, OFlags::RDONLY)?;
         let image = new_image(&dir)?;
         fill(&source, &image, true, snapshot.name.as_str(), progress)?;
-        image
-            .file
-            .sync_all()
-            .map_err(|error| failed("sync", &image, error))
+        image.file.sync_all().map_err(|error| failed("sync", &image, error))
     }
 
     fn commit_snapshot(&self, pool: &Pool, snapshot: &SnapshotRecord) -> Result<()> {
@@ -302,11 +278,8 @@ impl Backend for Image {
 }
 
 fn no_directories(volume: &VolumeRecord) -> Error {
-    Error::new(
-        Kind::Invalid,
-        format!("image volume `{}` has no directories for pods", volume.name),
-    )
-    .hint("use the directory driver")
+    Error::new(Kind::Invalid, format!("image volume `{}` has no directories for pods", volume.name))
+        .hint("use the directory driver")
 }
 
 fn check_filesystem(kind: becket_sys::superblock::Kind, volume: &VolumeRecord) -> Result<()> {
@@ -338,14 +311,12 @@ fn check_filesystem(kind: becket_sys::superblock::Kind, volume: &VolumeRecord) -
 fn open_image<R: Stored>(pool: &Pool, name: &Name, place: Place, flags: OFlags) -> Result<Medium> {
     let dir = store::expect::<R>(pool, name, place)?;
     let path = dir.path().join(DATA);
-    let file = dir
-        .open_file(DATA, flags | OFlags::NOFOLLOW)
-        .map_err(|error| match error.errno {
-            Errno::NOENT => Error::new(
-                Kind::WrongState,
-                format!("image `{}` is missing", path.display()),
-            )
-            .hint("nothing was changed; look for it before you do anything else"),
+    let file =
+        dir.open_file(DATA, flags | OFlags::NOFOLLOW).map_err(|error| match error.errno {
+            Errno::NOENT => {
+                Error::new(Kind::WrongState, format!("image `{}` is missing", path.display()))
+                    .hint("nothing was changed; look for it before you do anything else")
+            }
             _ => error.into(),
         })?;
     let size = point::look_at(file.as_fd(), &path)?.size;
@@ -353,15 +324,9 @@ fn open_image<R: Stored>(pool: &Pool, name: &Name, place: Place, flags: OFlags) 
 }
 
 fn new_image(dir: &Dir) -> Result<Medium> {
-    let file = dir.open_file(
-        DATA,
-        OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW,
-    )?;
-    Ok(Medium {
-        file,
-        path: dir.path().join(DATA),
-        size: 0,
-    })
+    let file =
+        dir.open_file(DATA, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW)?;
+    Ok(Medium { file, path: dir.path().join(DATA), size: 0 })
 }
 
 /// Copies `source` into the empty `image`, by sharing blocks where `share` asks for it and the
@@ -377,25 +342,13 @@ fn fill(
         return Ok(());
     }
     let mut advance = |done| progress.advance(what, done, source.size);
-    Ok(copy::sparse(
-        &source.file,
-        &image.file,
-        &source.path,
-        &mut advance,
-    )?)
+    Ok(copy::sparse(&source.file, &image.file, &source.path, &mut advance)?)
 }
 
 fn lengthen(image: &Medium, size: u64) -> Result<()> {
-    let length = image
-        .file
-        .metadata()
-        .map_err(|error| failed("look at", image, error))?
-        .len();
+    let length = image.file.metadata().map_err(|error| failed("look at", image, error))?.len();
     match length < size {
-        true => image
-            .file
-            .set_len(size)
-            .map_err(|error| failed("lengthen", image, error)),
+        true => image.file.set_len(size).map_err(|error| failed("lengthen", image, error)),
         false => Ok(()),
     }
 }
@@ -440,12 +393,5 @@ fn loop_number(point: &Point) -> Result<Option<u32>> {
     }
     let table = mountinfo::read()?;
     let mounted = table.iter().find(|entry| entry.id == point.mount_id);
-    Ok(mounted.and_then(|entry| {
-        entry
-            .source
-            .to_str()?
-            .strip_prefix("/dev/loop")?
-            .parse()
-            .ok()
-    }))
+    Ok(mounted.and_then(|entry| entry.source.to_str()?.strip_prefix("/dev/loop")?.parse().ok()))
 }

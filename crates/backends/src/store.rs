@@ -63,10 +63,7 @@ pub(crate) fn lay_out(pool: &Pool) -> Result<()> {
 /// The space of the filesystem that the pool is on.
 pub(crate) fn pool_space(pool: &Pool) -> Result<Space> {
     let space = space::of(pool.dir.as_fd(), pool.dir.path())?;
-    Ok(Space {
-        total: space.total,
-        free: space.free,
-    })
+    Ok(Space { total: space.total, free: space.free })
 }
 
 fn area<R: Stored>(pool: &Pool, place: Place) -> Result<Dir> {
@@ -97,10 +94,7 @@ pub(crate) fn open<R: Stored>(pool: &Pool, name: &Name, place: Place) -> Result<
 /// Like [`open`], for one that must be there.
 pub(crate) fn expect<R: Stored>(pool: &Pool, name: &Name, place: Place) -> Result<Dir> {
     open::<R>(pool, name, place)?.ok_or_else(|| {
-        Error::new(
-            Kind::Internal,
-            format!("`{name}` is gone from pool `{}`", pool.name()),
-        )
+        Error::new(Kind::Internal, format!("`{name}` is gone from pool `{}`", pool.name()))
     })
 }
 
@@ -115,11 +109,8 @@ pub(crate) fn lookup<R: Stored>(pool: &Pool, name: &Name, place: Place) -> Resul
 fn read_record<R: Stored>(dir: &Dir, name: &str) -> Result<R> {
     let shown = dir.path().join(R::FILE);
     let bytes = dir.read(R::FILE, record::LARGEST)?.ok_or_else(|| {
-        Error::new(
-            Kind::WrongState,
-            format!("`{}` is missing", shown.display()),
-        )
-        .hint("`becket doctor` and the trash may help; nothing was changed")
+        Error::new(Kind::WrongState, format!("`{}` is missing", shown.display()))
+            .hint("`becket doctor` and the trash may help; nothing was changed")
     })?;
     let record: R = record::read(&bytes, &shown.to_string_lossy())?;
     if record.name().as_str() != name {
@@ -134,16 +125,9 @@ fn read_record<R: Stored>(dir: &Dir, name: &str) -> Result<R> {
 /// All records of an area.
 pub(crate) fn list<R: Stored>(pool: &Pool, place: Place) -> Result<Listing<R>> {
     let area = area::<R>(pool, place)?;
-    let mut listing = Listing {
-        records: Vec::new(),
-        unreadable: Vec::new(),
-    };
+    let mut listing = Listing { records: Vec::new(), unreadable: Vec::new() };
     for name in area.names()? {
-        match area
-            .open_dir(&name)
-            .map_err(Error::from)
-            .and_then(|dir| read_record(&dir, &name))
-        {
+        match area.open_dir(&name).map_err(Error::from).and_then(|dir| read_record(&dir, &name)) {
             Ok(record) => listing.records.push(record),
             // Deleted between the listing and the look: not unreadable, gone.
             Err(_) if !area.contains(&name)? => {}
@@ -156,10 +140,7 @@ pub(crate) fn list<R: Stored>(pool: &Pool, place: Place) -> Result<Listing<R>> {
 /// Names of what is hidden in an area.
 pub(crate) fn hidden_names<R: Stored>(pool: &Pool) -> Result<Vec<Name>> {
     let names = area::<R>(pool, Place::Preparing)?.names()?;
-    Ok(names
-        .into_iter()
-        .filter_map(|name| Name::new(name).ok())
-        .collect())
+    Ok(names.into_iter().filter_map(|name| Name::new(name).ok()).collect())
 }
 
 /// Makes the hidden place of something new, with its record in it.
@@ -176,10 +157,7 @@ pub(crate) fn commit<R: Stored>(pool: &Pool, record: &R) -> Result<()> {
     let name = record.name();
     let dir = expect::<R>(pool, name, Place::Preparing)?;
     dir.write_atomic(R::FILE, &record::write(record)?)?;
-    let (hidden, visible) = (
-        area::<R>(pool, Place::Preparing)?,
-        area::<R>(pool, Place::Ready)?,
-    );
+    let (hidden, visible) = (area::<R>(pool, Place::Preparing)?, area::<R>(pool, Place::Ready)?);
     Ok(hidden.rename_into(name.as_str(), &visible, name.as_str())?)
 }
 
@@ -218,34 +196,21 @@ pub(crate) fn retire(pool: &Pool, trash: &TrashRecord) -> Result<()> {
         other => other?,
     };
     dir.write_atomic(TrashRecord::FILE, &record::write(trash)?)?;
-    Ok(area.rename_into(
-        trash.name.as_str(),
-        &trash_area(pool)?,
-        &trash.id.to_string(),
-    )?)
+    Ok(area.rename_into(trash.name.as_str(), &trash_area(pool)?, &trash.id.to_string())?)
 }
 
 /// What is in the trash, oldest deletion first.
 pub(crate) fn trash(pool: &Pool) -> Result<Listing<TrashRecord>> {
     let area = trash_area(pool)?;
-    let mut listing = Listing {
-        records: Vec::new(),
-        unreadable: Vec::new(),
-    };
-    for id in area
-        .names()?
-        .into_iter()
-        .filter(|id| !id.starts_with(DISCARDED))
-    {
+    let mut listing = Listing { records: Vec::new(), unreadable: Vec::new() };
+    for id in area.names()?.into_iter().filter(|id| !id.starts_with(DISCARDED)) {
         match read_trash(&area, &id) {
             Ok(record) => listing.records.push(record),
             Err(_) if !area.contains(&id)? => {}
             Err(error) => listing.unreadable.push((format!("{TRASH}/{id}"), error)),
         }
     }
-    listing
-        .records
-        .sort_by(|one, other| one.deleted.cmp(&other.deleted));
+    listing.records.sort_by(|one, other| one.deleted.cmp(&other.deleted));
     Ok(listing)
 }
 
@@ -254,12 +219,7 @@ fn read_trash(area: &Dir, id: &str) -> Result<TrashRecord> {
     let shown = dir.path().join(TrashRecord::FILE);
     let bytes = dir
         .read(TrashRecord::FILE, record::LARGEST)?
-        .ok_or_else(|| {
-            Error::new(
-                Kind::WrongState,
-                format!("`{}` is missing", shown.display()),
-            )
-        })?;
+        .ok_or_else(|| Error::new(Kind::WrongState, format!("`{}` is missing", shown.display())))?;
     let record: TrashRecord = record::read(&bytes, &shown.to_string_lossy())?;
     match record.id.to_string() == id {
         true => Ok(record),
@@ -302,11 +262,7 @@ pub(crate) fn purge(pool: &Pool, trash: &TrashRecord) -> Result<()> {
 /// Removes what was discarded by somebody who was killed before the end of it.
 pub(crate) fn purge_discarded(pool: &Pool) -> Result<()> {
     let area = trash_area(pool)?;
-    for id in area
-        .names()?
-        .into_iter()
-        .filter(|id| id.starts_with(DISCARDED))
-    {
+    for id in area.names()?.into_iter().filter(|id| id.starts_with(DISCARDED)) {
         area.purge(id)?;
     }
     Ok(())

@@ -49,11 +49,7 @@ impl Error {
     /// An error of `kind`. `message` is a lower-case sentence without a full stop, its object in
     /// backticks.
     pub fn new(kind: Kind, message: impl Into<String>) -> Error {
-        Error {
-            kind,
-            message: message.into(),
-            hint: None,
-        }
+        Error { kind, message: message.into(), hint: None }
     }
 
     /// The same error with a hint: what the person who reads it can do.
@@ -150,15 +146,9 @@ mod tests {
 
     #[test]
     fn a_list_of_errors_keeps_every_message_and_the_first_kind() {
-        let errors = vec![
-            Error::new(Kind::InUse, "one"),
-            Error::new(Kind::Internal, "two"),
-        ];
+        let errors = vec![Error::new(Kind::InUse, "one"), Error::new(Kind::Internal, "two")];
         let error = Error::all(errors).unwrap_err();
-        assert_eq!(
-            (error.kind(), error.message()),
-            (Kind::InUse, "one; also: two")
-        );
+        assert_eq!((error.kind(), error.message()), (Kind::InUse, "one; also: two"));
         assert!(Error::all(Vec::new()).is_ok());
     }
 }

@@ -26,11 +26,8 @@ pub fn acquire(dir: &Dir, key: &str, wait: Duration) -> Result<Lock> {
             return Ok(lock);
         }
         if Instant::now() >= deadline {
-            return Err(Error::new(
-                Kind::Busy,
-                format!("another operation on `{key}` is running"),
-            )
-            .hint("it is safe to try again"));
+            return Err(Error::new(Kind::Busy, format!("another operation on `{key}` is running"))
+                .hint("it is safe to try again"));
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(20));

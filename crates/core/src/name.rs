@@ -31,10 +31,8 @@ impl Name {
             return Ok(Name(text));
         };
         let shown: String = text.chars().take(40).flat_map(char::escape_debug).collect();
-        Err(
-            Error::new(Kind::Invalid, format!("`{shown}` is not a name: {wrong}"))
-                .hint("names are 1 to 128 of A-Z a-z 0-9 . _ -, starting with a letter or a digit"),
-        )
+        Err(Error::new(Kind::Invalid, format!("`{shown}` is not a name: {wrong}"))
+            .hint("names are 1 to 128 of A-Z a-z 0-9 . _ -, starting with a letter or a digit"))
     }
 
     /// The name as text.
@@ -89,9 +87,8 @@ mod tests {
             assert!(Name::new(good).is_ok(), "{good}");
         }
         let long = "x".repeat(LONGEST + 1);
-        for bad in [
-            "", ".", "..", ".hidden", "-flag", "a/b", "/a", "a b", "a\n", "a\0", "é", &long,
-        ] {
+        for bad in ["", ".", "..", ".hidden", "-flag", "a/b", "/a", "a b", "a\n", "a\0", "é", &long]
+        {
             let error = Name::new(bad).unwrap_err();
             assert_eq!(error.kind(), Kind::Invalid, "{bad:?}");
             assert!(error.message().is_ascii() || bad == "é");

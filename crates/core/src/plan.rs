@@ -152,11 +152,7 @@ pub enum Plan {
 /// Decides.
 pub fn plan(observed: &Observed, wanted: Wanted) -> Plan {
     match wanted {
-        Wanted::Exists {
-            size,
-            copied,
-            filesystem,
-        } => exists(observed, size, copied, filesystem),
+        Wanted::Exists { size, copied, filesystem } => exists(observed, size, copied, filesystem),
         Wanted::Size(size) => grown(observed, size),
         Wanted::Staged => staged(observed),
         Wanted::Published { readonly } => published(observed, readonly),

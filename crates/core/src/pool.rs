@@ -73,18 +73,12 @@ impl State {
     /// `NotFound` when this node never had it; `Unavailable` when it had, and its medium is not there.
     pub fn open_pool(&self, name: &Name) -> Result<Pool> {
         if !self.knows_pool(name)? {
-            return Err(
-                Error::new(Kind::NotFound, format!("pool `{name}` does not exist")).hint(format!(
-                    "make it with `becket pool create {name} --backend …`"
-                )),
-            );
+            return Err(Error::new(Kind::NotFound, format!("pool `{name}` does not exist"))
+                .hint(format!("make it with `becket pool create {name} --backend …`")));
         }
         let missing = |reason: &str| {
-            Error::new(
-                Kind::Unavailable,
-                format!("pool `{name}` is not reachable: {reason}"),
-            )
-            .hint("is its disk mounted?")
+            Error::new(Kind::Unavailable, format!("pool `{name}` is not reachable: {reason}"))
+                .hint("is its disk mounted?")
         };
         let path = self.path.join("pools").join(name);
         let dir = Dir::open(&path).map_err(|error| match error.errno {
@@ -98,31 +92,17 @@ impl State {
         if record.name != *name {
             return Err(Error::new(
                 Kind::WrongState,
-                format!(
-                    "`{}` holds the pool `{}`, not `{name}`",
-                    path.display(),
-                    record.name
-                ),
+                format!("`{}` holds the pool `{}`, not `{name}`", path.display(), record.name),
             ));
         }
         let locks = beneath::ensure_path(&self.path.join("locks").join(record.uuid.to_string()))?;
         let staged = self.staged().join(name);
-        Ok(Pool {
-            record,
-            dir,
-            locks,
-            staged,
-        })
+        Ok(Pool { record, dir, locks, staged })
     }
 
     /// The names of this node's pools.
     pub fn pool_names(&self) -> Result<Vec<Name>> {
-        Ok(self
-            .pools()?
-            .names()?
-            .into_iter()
-            .filter_map(|name| Name::new(name).ok())
-            .collect())
+        Ok(self.pools()?.names()?.into_iter().filter_map(|name| Name::new(name).ok()).collect())
     }
 
     /// Where the pool `name` is or will be: `path`, or its default place.

@@ -26,11 +26,7 @@ impl Progress for Logged {
             self.last.set(Some(Instant::now()));
         }
         if due {
-            log::info!(
-                "{what}: {} of {}",
-                size::display(done),
-                size::display(total)
-            );
+            log::info!("{what}: {} of {}", size::display(done), size::display(total));
         }
         ControlFlow::Continue(())
     }

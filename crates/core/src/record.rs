@@ -51,16 +51,9 @@ impl Content {
             "xfs" => Ok(Content::Xfs),
             "btrfs" => Ok(Content::Btrfs),
             other => {
-                let shown: String = other
-                    .chars()
-                    .take(40)
-                    .flat_map(char::escape_debug)
-                    .collect();
-                Err(Error::new(
-                    Kind::Invalid,
-                    format!("filesystem type `{shown}` is not known"),
-                )
-                .hint("use ext4, xfs or btrfs"))
+                let shown: String = other.chars().take(40).flat_map(char::escape_debug).collect();
+                Err(Error::new(Kind::Invalid, format!("filesystem type `{shown}` is not known"))
+                    .hint("use ext4, xfs or btrfs"))
             }
         }
     }
@@ -266,10 +259,7 @@ pub fn read<R: Record>(bytes: &[u8], place: &str) -> Result<R> {
         format: u32,
     }
     let damaged = |reason: String| {
-        Error::new(
-            Kind::WrongState,
-            format!("{} `{place}` is damaged: {reason}", R::WHAT),
-        )
+        Error::new(Kind::WrongState, format!("{} `{place}` is damaged: {reason}", R::WHAT))
     };
     // The number first: a newer format may not parse as this one at all.
     let Format { format } =
@@ -317,10 +307,7 @@ mod tests {
     fn a_record_reads_back_as_it_was_written() {
         let record: VolumeRecord = read(VOLUME.as_bytes(), "v").unwrap();
         assert_eq!(record.provisioning, Provisioning::Thin);
-        assert_eq!(
-            read::<VolumeRecord>(&write(&record).unwrap(), "v").unwrap(),
-            record
-        );
+        assert_eq!(read::<VolumeRecord>(&write(&record).unwrap(), "v").unwrap(), record);
     }
 
     #[test]

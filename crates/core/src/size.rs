@@ -35,10 +35,7 @@ pub fn parse(text: &str) -> Result<u64> {
     if let Some(positive) = number.strip_prefix('-')
         && bytes(positive, unit).is_some()
     {
-        return Err(Error::new(
-            Kind::OutOfRange,
-            format!("size `{text}` is negative"),
-        ));
+        return Err(Error::new(Kind::OutOfRange, format!("size `{text}` is negative")));
     }
     let bytes = bytes(number, unit).ok_or_else(|| {
         let shown: String = text.chars().take(40).flat_map(char::escape_debug).collect();
@@ -48,10 +45,7 @@ pub fn parse(text: &str) -> Result<u64> {
     match u64::try_from(bytes) {
         Ok(0) => Err(Error::new(Kind::OutOfRange, "size is 0")),
         Ok(bytes) if bytes <= LARGEST => Ok(bytes),
-        _ => Err(Error::new(
-            Kind::OutOfRange,
-            format!("size `{text}` is larger than 8 EiB"),
-        )),
+        _ => Err(Error::new(Kind::OutOfRange, format!("size `{text}` is larger than 8 EiB"))),
     }
 }
 
@@ -65,17 +59,9 @@ fn bytes(number: &str, unit: u64) -> Option<u128> {
     {
         return None;
     }
-    let whole: u128 = if whole.is_empty() {
-        0
-    } else {
-        whole.parse().ok()?
-    };
+    let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
     let scale = 10u128.pow(fraction.len() as u32);
-    let fraction: u128 = if fraction.is_empty() {
-        0
-    } else {
-        fraction.parse().ok()?
-    };
+    let fraction: u128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
     let part = (fraction * u128::from(unit)).div_ceil(scale);
     whole.checked_mul(u128::from(unit))?.checked_add(part)
 }
@@ -94,11 +80,7 @@ pub fn display(bytes: u64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    let digits = if unit == 0 || value >= 100.0 || value.fract() < 0.005 {
-        0
-    } else {
-        1
-    };
+    let digits = if unit == 0 || value >= 100.0 || value.fract() < 0.005 { 0 } else { 1 };
     format!("{value:.digits$} {}", UNITS[unit])
 }
 
@@ -125,20 +107,12 @@ mod tests {
 
     #[test]
     fn what_is_no_size_says_why() {
-        for text in [
-            "", "Gi", "1 Gi", "1GB", "1e3", "0x10", "NaN", ".", "١", "1.2.3", "--1",
-        ] {
+        for text in ["", "Gi", "1 Gi", "1GB", "1e3", "0x10", "NaN", ".", "١", "1.2.3", "--1"] {
             assert_eq!(parse(text).unwrap_err().kind(), Kind::Invalid, "{text}");
         }
-        for text in [
-            "0",
-            "0Gi",
-            "-1",
-            "-1Gi",
-            "9223372036854775808",
-            "8Ei",
-            "99999999999999999999Ei",
-        ] {
+        for text in
+            ["0", "0Gi", "-1", "-1Gi", "9223372036854775808", "8Ei", "99999999999999999999Ei"]
+        {
             assert_eq!(parse(text).unwrap_err().kind(), Kind::OutOfRange, "{text}");
         }
     }

@@ -19,33 +19,22 @@ impl Target {
     /// Accepts `path` when it is absolute, normal and below `root`. `Invalid` otherwise.
     pub fn beneath(root: &Path, path: &Path) -> Result<Target> {
         let refuse = |reason: &str| {
-            let shown: String = path
-                .to_string_lossy()
-                .chars()
-                .take(120)
-                .flat_map(char::escape_debug)
-                .collect();
-            Err(Error::new(
-                Kind::Invalid,
-                format!("path `{shown}` is refused: {reason}"),
-            ))
+            let shown: String =
+                path.to_string_lossy().chars().take(120).flat_map(char::escape_debug).collect();
+            Err(Error::new(Kind::Invalid, format!("path `{shown}` is refused: {reason}")))
         };
         if !path.is_absolute() {
             return refuse("it is not absolute");
         }
         // `components` drops `.` inside and repeated slashes; comparing the text catches those too.
-        let normal = path
-            .components()
-            .all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+        let normal =
+            path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
         if !normal || path.as_os_str().as_encoded_bytes().contains(&0) {
             return refuse("it contains `.`, `..` or a NUL");
         }
         match path.strip_prefix(root) {
             Ok(relative) if relative.as_os_str().is_empty() => refuse("it is the root itself"),
-            Ok(relative) => Ok(Target {
-                root: root.to_owned(),
-                relative: relative.to_owned(),
-            }),
+            Ok(relative) => Ok(Target { root: root.to_owned(), relative: relative.to_owned() }),
             Err(_) => refuse(&format!("it is not below `{}`", root.display())),
         }
     }
@@ -94,9 +83,7 @@ impl Target {
         }
         let mut dir = becket_sys::beneath::ensure_path(&self.root)?;
         for part in self.relative.components() {
-            dir = dir
-                .ensure_dir(part, 0o750)
-                .map_err(|error| self.refused(error))?;
+            dir = dir.ensure_dir(part, 0o750).map_err(|error| self.refused(error))?;
         }
         dir.open_place(".").map_err(|error| self.refused(error))
     }
@@ -162,11 +149,7 @@ mod tests {
         for path in ["link/target", "link"] {
             let target = Target::beneath(place.path(), &place.path().join(path)).unwrap();
             assert_eq!(target.look().unwrap_err().kind(), Kind::Invalid, "{path}");
-            assert_eq!(
-                target.ensure_dir().unwrap_err().kind(),
-                Kind::Invalid,
-                "{path}"
-            );
+            assert_eq!(target.ensure_dir().unwrap_err().kind(), Kind::Invalid, "{path}");
         }
     }
 }

@@ -14,9 +14,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-const BENEATH: ResolveFlags = ResolveFlags::BENEATH
-    .union(ResolveFlags::NO_SYMLINKS)
-    .union(ResolveFlags::NO_MAGICLINKS);
+const BENEATH: ResolveFlags =
+    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
 /// An open directory. The path it was opened by is kept for messages and for host programs.
 #[derive(Debug)]
@@ -31,10 +30,7 @@ impl Dir {
         let path = path.as_ref();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty()).on("open directory", path)?;
-        Ok(Dir {
-            fd,
-            path: path.to_owned(),
-        })
+        Ok(Dir { fd, path: path.to_owned() })
     }
 
     /// The path this directory was opened by.
@@ -45,10 +41,7 @@ impl Dir {
     /// A second handle on the same directory.
     pub fn try_clone(&self) -> Result<Dir> {
         let fd = self.fd.try_clone().on("duplicate handle of", &self.path)?;
-        Ok(Dir {
-            fd,
-            path: self.path.clone(),
-        })
+        Ok(Dir { fd, path: self.path.clone() })
     }
 
     /// Opens the directory `relative` beneath this one. Fails with `NOENT` when it is absent and
@@ -60,10 +53,7 @@ impl Dir {
             Mode::empty(),
             BENEATH,
         )?;
-        Ok(Dir {
-            fd,
-            path: self.path.join(relative),
-        })
+        Ok(Dir { fd, path: self.path.join(relative) })
     }
 
     /// Like [`Dir::open_dir`], and refuses (`XDEV`) to cross into another mount.
@@ -75,10 +65,7 @@ impl Dir {
             Mode::empty(),
             resolve,
         )?;
-        Ok(Dir {
-            fd,
-            path: self.path.join(relative),
-        })
+        Ok(Dir { fd, path: self.path.join(relative) })
     }
 
     /// Opens the file `relative` beneath this directory; `flags` as in open(2).
@@ -88,22 +75,12 @@ impl Dir {
         } else {
             Mode::empty()
         };
-        Ok(File::from(self.open_at(
-            relative.as_ref(),
-            flags,
-            mode,
-            BENEATH,
-        )?))
+        Ok(File::from(self.open_at(relative.as_ref(), flags, mode, BENEATH)?))
     }
 
     /// A handle (`O_PATH`) on whatever is at `relative`, links excepted: what mounts attach to.
     pub fn open_place(&self, relative: impl AsRef<Path>) -> Result<OwnedFd> {
-        self.open_at(
-            relative.as_ref(),
-            OFlags::PATH | OFlags::NOFOLLOW,
-            Mode::empty(),
-            BENEATH,
-        )
+        self.open_at(relative.as_ref(), OFlags::PATH | OFlags::NOFOLLOW, Mode::empty(), BENEATH)
     }
 
     fn open_at(
@@ -163,18 +140,14 @@ impl Dir {
     /// The bytes of the file `relative`; `None` when it is absent; `FBIG` above `most` bytes.
     pub fn read(&self, relative: impl AsRef<Path>, most: u64) -> Result<Option<Vec<u8>>> {
         let relative = relative.as_ref();
-        let file = match self.open_file(
-            relative,
-            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK,
-        ) {
-            Ok(file) => file,
-            Err(error) if error.errno == Errno::NOENT => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let file =
+            match self.open_file(relative, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK) {
+                Ok(file) => file,
+                Err(error) if error.errno == Errno::NOENT => return Ok(None),
+                Err(error) => return Err(error),
+            };
         let mut bytes = Vec::new();
-        file.take(most + 1)
-            .read_to_end(&mut bytes)
-            .on("read", self.path.join(relative))?;
+        file.take(most + 1).read_to_end(&mut bytes).on("read", self.path.join(relative))?;
         if bytes.len() as u64 > most {
             return Err(Errno::FBIG).on("read", self.path.join(relative));
         }
@@ -261,10 +234,7 @@ pub fn ensure_path(path: &Path) -> Result<Dir> {
         Err(error) if error.errno == Errno::NOENT => {}
         other => return other,
     }
-    if let Some(parent) = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-    {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         ensure_path(parent)?;
     }
     match rustix::fs::mkdirat(CWD, path, Mode::from_raw_mode(0o755)) {

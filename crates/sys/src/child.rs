@@ -11,14 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Where the host's programs are looked for, in this order.
-const DIRECTORIES: [&str; 6] = [
-    "/usr/sbin",
-    "/usr/bin",
-    "/sbin",
-    "/bin",
-    "/usr/local/sbin",
-    "/usr/local/bin",
-];
+const DIRECTORIES: [&str; 6] =
+    ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin"];
 
 /// The full path of `program`, or `None` when the host does not have it.
 pub fn find(program: &str) -> Option<PathBuf> {
@@ -50,11 +44,7 @@ pub fn run(program: &str, arguments: &[&OsStr], answer: &[u8]) -> Result<Ended> 
         .env("PATH", DIRECTORIES.join(":"))
         .env("LC_ALL", "C")
         .current_dir("/")
-        .stdin(if answer.is_empty() {
-            Stdio::null()
-        } else {
-            Stdio::piped()
-        })
+        .stdin(if answer.is_empty() { Stdio::null() } else { Stdio::piped() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
@@ -73,10 +63,7 @@ pub fn run(program: &str, arguments: &[&OsStr], answer: &[u8]) -> Result<Ended> 
     }
     words.push_str(&errors);
     let signal = std::os::unix::process::ExitStatusExt::signal(&output.status).unwrap_or(0);
-    Ok(Ended {
-        status: output.status.code().unwrap_or(128 + signal),
-        words,
-    })
+    Ok(Ended { status: output.status.code().unwrap_or(128 + signal), words })
 }
 
 /// Like [`run`], and any status but 0 is an error that carries the program's last words.
@@ -85,11 +72,7 @@ pub fn run_well(program: &'static str, arguments: &[&OsStr], answer: &[u8]) -> R
     if ended.status == 0 {
         return Ok(());
     }
-    let last: Vec<&str> = ended
-        .words
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .collect();
+    let last: Vec<&str> = ended.words.lines().filter(|line| !line.trim().is_empty()).collect();
     let last = last[last.len().saturating_sub(3)..].join("; ");
     Err(Error::new("run", program, Errno::IO)
         .detail(format!("it ended with {}: {last}", ended.status)))

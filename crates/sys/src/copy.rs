@@ -116,10 +116,7 @@ mod tests {
         from.read_exact_at(&mut one, 0).unwrap();
         to.read_exact_at(&mut other, 0).unwrap();
         assert!(one == other);
-        assert!(
-            to.metadata().unwrap().blocks() * 512 < 1 << 20,
-            "the holes were filled"
-        );
+        assert!(to.metadata().unwrap().blocks() * 512 < 1 << 20, "the holes were filled");
         assert!(reports >= 3);
     }
 }

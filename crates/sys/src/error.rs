@@ -24,12 +24,7 @@ pub struct Error {
 impl Error {
     /// An error of `operation` on `object`.
     pub fn new(operation: &'static str, object: impl Into<String>, errno: Errno) -> Error {
-        Error {
-            operation,
-            object: object.into(),
-            errno,
-            detail: None,
-        }
+        Error { operation, object: object.into(), errno, detail: None }
     }
 
     /// The same error with the words of the kernel or of a host program added.
@@ -72,11 +67,7 @@ pub(crate) trait Context<T> {
 impl<T> Context<T> for rustix::io::Result<T> {
     fn on(self, operation: &'static str, object: impl AsRef<std::path::Path>) -> Result<T> {
         self.map_err(|errno| {
-            Error::new(
-                operation,
-                object.as_ref().to_string_lossy().into_owned(),
-                errno,
-            )
+            Error::new(operation, object.as_ref().to_string_lossy().into_owned(), errno)
         })
     }
 }
@@ -85,16 +76,9 @@ impl<T> Context<T> for std::io::Result<T> {
     fn on(self, operation: &'static str, object: impl AsRef<std::path::Path>) -> Result<T> {
         self.map_err(|error| {
             let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
-            let named = Error::new(
-                operation,
-                object.as_ref().to_string_lossy().into_owned(),
-                errno,
-            );
-            if error.raw_os_error().is_some() {
-                named
-            } else {
-                named.detail(error.to_string())
-            }
+            let named =
+                Error::new(operation, object.as_ref().to_string_lossy().into_owned(), errno);
+            if error.raw_os_error().is_some() { named } else { named.detail(error.to_string()) }
         })
     }
 }

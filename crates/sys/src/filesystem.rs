@@ -55,12 +55,16 @@ pub fn make(kind: Kind, target: &Path, id: [u8; 16], discard: bool) -> Result<()
 /// Repairs an ext4 filesystem that recorded an error, as far as that is safe without asking
 /// (`e2fsck -p`). Fails when a person has to decide.
 pub fn repair_ext4(device: &Path) -> Result<()> {
-    let ended = child::run("e2fsck", &[OsStr::new("-p"), device.as_os_str()], b"")?;
+    check_ext4(device, "-p")
+}
+
+fn check_ext4(device: &Path, how: &str) -> Result<()> {
+    let ended = child::run("e2fsck", &[OsStr::new(how), device.as_os_str()], b"")?;
     // e2fsck(8): 1 is "errors corrected", higher bits are "left uncorrected" and worse.
     match ended.status {
         0 | 1 => Ok(()),
-        status => Err(Error::new("repair", device.to_string_lossy(), Errno::IO)
-            .detail(format!("e2fsck -p ended with {status}: {}", ended.words))),
+        status => Err(Error::new("check", device.to_string_lossy(), Errno::IO)
+            .detail(format!("e2fsck {how} ended with {status}: {}", ended.words))),
     }
 }
 
@@ -71,18 +75,21 @@ pub fn set_uuid(kind: Kind, device: &Path, id: [u8; 16]) -> Result<()> {
     let id = display_uuid(id);
     match kind {
         Kind::Ext4 => Ok(()),
-        Kind::Xfs => run_well(
-            "xfs_admin",
-            &[OsStr::new("-U"), OsStr::new(&id), device.as_os_str()],
-            b"",
-        ),
+        Kind::Xfs => {
+            run_well("xfs_admin", &[OsStr::new("-U"), OsStr::new(&id), device.as_os_str()], b"")
+        }
         // `-M` stores the new UUID in the superblock only, so it takes no time; it asks first.
-        Kind::Btrfs => run_well(
-            "btrfstune",
-            &[OsStr::new("-M"), OsStr::new(&id), device.as_os_str()],
-            b"y\n",
-        ),
+        Kind::Btrfs => {
+            run_well("btrfstune", &[OsStr::new("-M"), OsStr::new(&id), device.as_os_str()], b"y\n")
+        }
     }
+}
+
+/// Grows the unmounted ext4 filesystem on `device` to fill it, after the check that `resize2fs` asks
+/// for. For processes without `CAP_SYS_RESOURCE`, whom the kernel does not let grow a mounted one.
+pub fn grow_unmounted_ext4(device: &Path) -> Result<()> {
+    check_ext4(device, "-fp")?;
+    run_well("resize2fs", &[device.as_os_str()], b"")
 }
 
 /// `struct fsuuid` of `ext4.h` with room for one UUID.
@@ -98,11 +105,7 @@ struct FilesystemUuid {
 pub fn set_ext4_uuid(root: &File, id: [u8; 16]) -> Result<bool> {
     // The ioctl number is made from the struct without its flexible array: 8 bytes.
     const SET: u32 = opcode::write::<[u32; 2]>(b'f', 44);
-    let argument = FilesystemUuid {
-        length: 16,
-        flags: 0,
-        uuid: id,
-    };
+    let argument = FilesystemUuid { length: 16, flags: 0, uuid: id };
     // SAFETY: EXT4_IOC_SETFSUUID reads a header of two u32 and then `length` bytes; the struct holds
     // exactly 16 behind its header.
     match unsafe { rustix::ioctl::ioctl(root, Setter::<SET, FilesystemUuid>::new(argument)) } {
@@ -156,10 +159,7 @@ fn grow_xfs(root: &File, size: u64) -> rustix::io::Result<()> {
     if blocks <= now.data_blocks {
         return Ok(());
     }
-    let growth = XfsGrowth {
-        blocks,
-        inode_percent: now.inode_percent,
-    };
+    let growth = XfsGrowth { blocks, inode_percent: now.inode_percent };
     // SAFETY: XFS_IOC_FSGROWFSDATA reads one `struct xfs_growfs_data`.
     unsafe { rustix::ioctl::ioctl(root, Setter::<GROW, XfsGrowth>::new(growth)) }
 }
@@ -173,10 +173,7 @@ struct BtrfsArguments {
 
 fn grow_btrfs(root: &File) -> rustix::io::Result<()> {
     const RESIZE: u32 = opcode::write::<BtrfsArguments>(0x94, 3);
-    let mut arguments = BtrfsArguments {
-        fd: 0,
-        name: [0; 4088],
-    };
+    let mut arguments = BtrfsArguments { fd: 0, name: [0; 4088] };
     arguments.name[..3].copy_from_slice(b"max");
     // SAFETY: BTRFS_IOC_RESIZE reads one `struct btrfs_ioctl_vol_args` with a NUL-terminated name.
     unsafe { rustix::ioctl::ioctl(root, Setter::<RESIZE, BtrfsArguments>::new(arguments)) }
@@ -189,12 +186,5 @@ fn words<'a>(words: &[&'a str]) -> Vec<&'a OsStr> {
 /// `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`.
 fn display_uuid(id: [u8; 16]) -> String {
     let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-    [
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..],
-    ]
-    .join("-")
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }

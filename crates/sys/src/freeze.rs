@@ -39,11 +39,7 @@ pub fn freeze(root: &File, name: &Path, longest: Duration) -> Result<Frozen> {
         // SAFETY: as above; the descriptors are open copies of the parent's and `wait` is a local.
         unsafe {
             libc::close(write_fd);
-            let mut wait = libc::pollfd {
-                fd: read_fd,
-                events: libc::POLLIN,
-                revents: 0,
-            };
+            let mut wait = libc::pollfd { fd: read_fd, events: libc::POLLIN, revents: 0 };
             while libc::poll(&raw mut wait, 1, milliseconds) < 0 {}
             libc::ioctl(root_fd, FITHAW as _, 0);
             libc::_exit(0);
@@ -53,12 +49,8 @@ pub fn freeze(root: &File, name: &Path, longest: Duration) -> Result<Frozen> {
         return Err(std::io::Error::last_os_error()).on("start a guard for", name);
     }
     // From here on the drop of `frozen` ends the guard, and the guard thaws.
-    let frozen = Frozen {
-        pipe: Some(write),
-        guard,
-        until,
-        name: name.to_string_lossy().into_owned(),
-    };
+    let frozen =
+        Frozen { pipe: Some(write), guard, until, name: name.to_string_lossy().into_owned() };
     // SAFETY: FIFREEZE ignores its argument.
     if unsafe { libc::ioctl(root_fd, FIFREEZE as _, 0) } != 0 {
         return Err(std::io::Error::last_os_error()).on("freeze", name);

@@ -86,11 +86,7 @@ pub fn attach(image: &File, name: &Path, options: Options) -> Result<LoopDevice>
     // each time that happens somebody made progress, so a plain bounded retry is enough.
     for _ in 0..256 {
         let number = free_number(&control)?;
-        let access = if options.readonly {
-            OFlags::RDONLY
-        } else {
-            OFlags::RDWR
-        };
+        let access = if options.readonly { OFlags::RDONLY } else { OFlags::RDWR };
         let file = open(&path_of(number), access)?;
         match configure(&file, image, options) {
             Ok(()) => return Ok(LoopDevice { file, number }),
@@ -98,11 +94,7 @@ pub fn attach(image: &File, name: &Path, options: Options) -> Result<LoopDevice>
             Err(errno) => return Err(errno).on("attach a loop device to", name),
         }
     }
-    Err(Error::new(
-        "attach a loop device to",
-        name.to_string_lossy(),
-        Errno::BUSY,
-    ))
+    Err(Error::new("attach a loop device to", name.to_string_lossy(), Errno::BUSY))
 }
 
 fn free_number(control: &File) -> Result<u32> {
@@ -128,10 +120,7 @@ fn configure(device: &File, image: &File, options: Options) -> rustix::io::Resul
         fd: image.as_raw_fd() as u32,
         // 0 lets the kernel choose. A forced 4,096 breaks small ext4 images, whose blocks are 1 KiB.
         block_size: 0,
-        info: Info {
-            flags,
-            ..empty_info()
-        },
+        info: Info { flags, ..empty_info() },
         reserved: [0; 8],
     };
     // SAFETY: LOOP_CONFIGURE reads one `struct loop_config`, which `Config` mirrors field by field.
@@ -174,9 +163,7 @@ pub fn attached_numbers() -> Result<Vec<u32>> {
     let mut numbers = Vec::new();
     for entry in std::fs::read_dir(blocks).on("list", blocks)? {
         let name = entry.on("list", blocks)?.file_name();
-        let number = name
-            .to_str()
-            .and_then(|name| name.strip_prefix("loop")?.parse().ok());
+        let number = name.to_str().and_then(|name| name.strip_prefix("loop")?.parse().ok());
         if let Some(number) = number
             && point::look(&blocks.join(&name).join("loop/backing_file"))?.is_some()
         {
@@ -231,10 +218,7 @@ impl LoopDevice {
     /// True when the file (`device`, `inode`) is attached here.
     pub fn backs(&self, device: DeviceNumber, inode: u64) -> bool {
         self.info().is_ok_and(|info| {
-            let (major, minor) = (
-                rustix::fs::major(info.device),
-                rustix::fs::minor(info.device),
-            );
+            let (major, minor) = (rustix::fs::major(info.device), rustix::fs::minor(info.device));
             (major, minor) == device && info.inode == inode
         })
     }
@@ -242,11 +226,8 @@ impl LoopDevice {
     /// Lets the kernel detach this device when its last user is gone, or keeps it attached.
     pub fn set_autoclear(&self, on: bool) -> Result<()> {
         let mut info = self.info().on("read status of", self.path())?;
-        info.flags = if on {
-            info.flags | LO_FLAGS_AUTOCLEAR
-        } else {
-            info.flags & !LO_FLAGS_AUTOCLEAR
-        };
+        info.flags =
+            if on { info.flags | LO_FLAGS_AUTOCLEAR } else { info.flags & !LO_FLAGS_AUTOCLEAR };
         // SAFETY: LOOP_SET_STATUS64 reads one `struct loop_info64`, which `Info` mirrors.
         unsafe {
             rustix::ioctl::ioctl(&self.file, Setter::<{ LOOP_SET_STATUS64 }, Info>::new(info))
@@ -275,10 +256,7 @@ impl LoopDevice {
     fn info(&self) -> rustix::io::Result<Info> {
         // SAFETY: LOOP_GET_STATUS64 fills one `struct loop_info64`, which `Info` mirrors.
         unsafe {
-            rustix::ioctl::ioctl(
-                self.file.as_fd(),
-                Getter::<{ LOOP_GET_STATUS64 }, Info>::new(),
-            )
+            rustix::ioctl::ioctl(self.file.as_fd(), Getter::<{ LOOP_GET_STATUS64 }, Info>::new())
         }
     }
 }

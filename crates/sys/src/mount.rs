@@ -85,10 +85,7 @@ pub fn view_of(place: BorrowedFd<'_>, name: &Path) -> Result<Detached> {
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_EMPTY_PATH;
     let fd = rustix::mount::open_tree(place, "", flags).on("take a view of", name)?;
-    Ok(Detached {
-        fd,
-        from: name.to_string_lossy().into_owned(),
-    })
+    Ok(Detached { fd, from: name.to_string_lossy().into_owned() })
 }
 
 impl Detached {

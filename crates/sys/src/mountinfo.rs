@@ -78,23 +78,11 @@ fn parse_line(line: &[u8]) -> Option<Entry> {
     let device = device(fields.next()?)?;
     let root = path(fields.next()?);
     let point = path(fields.next()?);
-    let readonly = fields
-        .next()?
-        .split(|byte| *byte == b',')
-        .any(|option| option == b"ro");
+    let readonly = fields.next()?.split(|byte| *byte == b',').any(|option| option == b"ro");
     let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
     let kind = String::from_utf8(rest.next()?.to_vec()).ok()?;
     let source = path(rest.next()?);
-    Some(Entry {
-        id,
-        parent,
-        device,
-        root,
-        point,
-        readonly,
-        kind,
-        source,
-    })
+    Some(Entry { id, parent, device, root, point, readonly, kind, source })
 }
 
 fn number(field: &[u8]) -> Option<u64> {
@@ -148,10 +136,7 @@ mod tests {
         assert_eq!(entries.len(), 2);
         assert_eq!(entries[0].root, Path::new("/a b"));
         assert_eq!(entries[0].point, Path::new("/mnt\tx"));
-        assert_eq!(
-            (entries[0].id, entries[0].parent, entries[0].device),
-            (36, 35, (98, 0))
-        );
+        assert_eq!((entries[0].id, entries[0].parent, entries[0].device), (36, 35, (98, 0)));
         assert!(!entries[0].readonly && entries[1].readonly);
         assert_eq!(
             (entries[1].kind.as_str(), entries[1].source.as_path()),
@@ -161,12 +146,7 @@ mod tests {
 
     #[test]
     fn a_malformed_line_is_named_by_its_number() {
-        for bad in [
-            "x",
-            "1 2 3",
-            "1 2 98:0 / / rw shared:1",
-            "a 2 98:0 / / rw - ext4 /dev/x rw",
-        ] {
+        for bad in ["x", "1 2 3", "1 2 98:0 / / rw shared:1", "a 2 98:0 / / rw - ext4 /dev/x rw"] {
             let table = format!("36 35 98:0 / / rw - ext3 /dev/root rw\n{bad}\n");
             assert_eq!(parse(table.as_bytes()), Err(Malformed { line: 2 }), "{bad}");
         }
@@ -174,12 +154,7 @@ mod tests {
 
     #[test]
     fn the_table_of_this_machine_parses_and_has_a_root() {
-        assert!(
-            read()
-                .unwrap()
-                .iter()
-                .any(|entry| entry.point == Path::new("/"))
-        );
+        assert!(read().unwrap().iter().any(|entry| entry.point == Path::new("/")));
     }
 
     proptest! {

@@ -102,12 +102,8 @@ fn attributes(dir: &File) -> rustix::io::Result<Attributes> {
 /// Limits project `id`, on the filesystem of `dir`, to `bytes`, rounded up to 1 KiB; 0 lifts the limit.
 pub fn set_limit(dir: &File, id: u32, bytes: u64, name: &Path) -> Result<()> {
     let hard_blocks = bytes.div_ceil(1024);
-    let mut limits = Limits {
-        hard_blocks,
-        soft_blocks: 0,
-        valid: BLOCK_LIMITS,
-        ..Limits::default()
-    };
+    let mut limits =
+        Limits { hard_blocks, soft_blocks: 0, valid: BLOCK_LIMITS, ..Limits::default() };
     quotactl(dir, Q_SETQUOTA, id, (&raw mut limits).cast()).on("limit the project of", name)
 }
 
@@ -117,15 +113,10 @@ pub fn usage(dir: &File, id: u32, name: &Path) -> Result<Usage> {
     match quotactl(dir, Q_GETQUOTA, id, (&raw mut limits).cast()) {
         // XFS says so of a project it has never seen.
         Err(Errno::NOENT) => Ok(Usage { used: 0, limit: 0 }),
-        Err(errno) => Err(Error::new(
-            "read project usage of",
-            name.to_string_lossy(),
-            errno,
-        )),
-        Ok(()) => Ok(Usage {
-            used: limits.used_bytes,
-            limit: limits.hard_blocks.saturating_mul(1024),
-        }),
+        Err(errno) => Err(Error::new("read project usage of", name.to_string_lossy(), errno)),
+        Ok(()) => {
+            Ok(Usage { used: limits.used_bytes, limit: limits.hard_blocks.saturating_mul(1024) })
+        }
     }
 }
 

@@ -20,11 +20,7 @@ pub struct Space {
 /// The space of the filesystem that `fd` is on.
 pub fn of(fd: BorrowedFd<'_>, name: &Path) -> Result<Space> {
     let found = rustix::fs::fstatvfs(fd).on("read space of", name)?;
-    let block = if found.f_frsize == 0 {
-        found.f_bsize
-    } else {
-        found.f_frsize
-    };
+    let block = if found.f_frsize == 0 { found.f_bsize } else { found.f_frsize };
     Ok(Space {
         total: found.f_blocks.saturating_mul(block),
         free: found.f_bavail.saturating_mul(block),

@@ -89,8 +89,7 @@ pub fn probe(file: &File, size: u64, name: &Path) -> Result<Content> {
 
 fn read_area(file: &File, start: u64, length: u64, name: &Path) -> Result<Vec<u8>> {
     let mut bytes = vec![0; length as usize];
-    file.read_exact_at(&mut bytes, start)
-        .on("read signatures of", name)?;
+    file.read_exact_at(&mut bytes, start).on("read signatures of", name)?;
     Ok(bytes)
 }
 
@@ -117,11 +116,7 @@ fn ext4(head: &[u8]) -> Option<Superblock> {
     const INCOMPAT_64BIT: u32 = 0x80;
     const STATE_ERROR: u16 = 0x2;
     let log_block = le32(block, 24)?;
-    let high = if le32(block, 96)? & INCOMPAT_64BIT != 0 {
-        le32(block, 336)?
-    } else {
-        0
-    };
+    let high = if le32(block, 96)? & INCOMPAT_64BIT != 0 { le32(block, 336)? } else { 0 };
     let blocks = u64::from(high) << 32 | u64::from(le32(block, 4)?);
     let block_size = 1024u64.checked_shl(log_block.min(32)).unwrap_or(0);
     Some(Superblock {
@@ -140,12 +135,7 @@ fn xfs(head: &[u8]) -> Option<Superblock> {
     let block_size = u32::from_be_bytes(head.get(4..8)?.try_into().ok()?);
     let blocks = u64::from_be_bytes(head.get(8..16)?.try_into().ok()?);
     let size = blocks.saturating_mul(u64::from(block_size));
-    Some(Superblock {
-        kind: Kind::Xfs,
-        uuid: uuid(head, 32)?,
-        size,
-        damaged: false,
-    })
+    Some(Superblock { kind: Kind::Xfs, uuid: uuid(head, 32)?, size, damaged: false })
 }
 
 /// `struct btrfs_super_block`, at byte 65,536, little-endian.
@@ -155,12 +145,7 @@ fn btrfs(head: &[u8]) -> Option<Superblock> {
         return None;
     }
     let size = u64::from_le_bytes(block.get(112..120)?.try_into().ok()?);
-    Some(Superblock {
-        kind: Kind::Btrfs,
-        uuid: uuid(block, 32)?,
-        size,
-        damaged: false,
-    })
+    Some(Superblock { kind: Kind::Btrfs, uuid: uuid(block, 32)?, size, damaged: false })
 }
 
 /// Signatures at a fixed place from the start: (name, offset, bytes).
@@ -194,15 +179,11 @@ fn foreign(head: &[u8], tail: &[u8]) -> Option<&'static str> {
 }
 
 fn le16(bytes: &[u8], offset: usize) -> Option<u16> {
-    Some(u16::from_le_bytes(
-        bytes.get(offset..offset + 2)?.try_into().ok()?,
-    ))
+    Some(u16::from_le_bytes(bytes.get(offset..offset + 2)?.try_into().ok()?))
 }
 
 fn le32(bytes: &[u8], offset: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(
-        bytes.get(offset..offset + 4)?.try_into().ok()?,
-    ))
+    Some(u32::from_le_bytes(bytes.get(offset..offset + 4)?.try_into().ok()?))
 }
 
 fn uuid(bytes: &[u8], offset: usize) -> Option<[u8; 16]> {
@@ -245,10 +226,7 @@ mod tests {
             let image = tempfile::NamedTempFile::new().unwrap();
             let size = 320 * 1024 * 1024;
             image.as_file().set_len(size).unwrap();
-            assert_eq!(
-                probe(image.as_file(), size, image.path()).unwrap(),
-                Content::Blank
-            );
+            assert_eq!(probe(image.as_file(), size, image.path()).unwrap(), Content::Blank);
             let id = [0x42; 16];
             crate::filesystem::make(kind, image.path(), id, true).unwrap();
             let Content::Filesystem(found) = probe(image.as_file(), size, image.path()).unwrap()

@@ -17,12 +17,7 @@ use std::path::{Path, PathBuf};
 /// Copies everything below `from` into the empty directory `to`, and the attributes of `from`
 /// itself. `advance` is told how many bytes have been copied so far.
 pub fn copy(from: &Dir, to: &Dir, advance: Advance<'_>) -> Result<()> {
-    let mut walk = Walk {
-        top: to,
-        links: HashMap::new(),
-        copied: 0,
-        advance,
-    };
+    let mut walk = Walk { top: to, links: HashMap::new(), copied: 0, advance };
     walk.directory(from, to, Path::new(""))
 }
 
@@ -59,8 +54,7 @@ impl Walk<'_> {
                 return rustix::fs::linkat(self.top, first, to, name, AtFlags::empty())
                     .on("link", &path);
             }
-            self.links
-                .insert((stat.st_dev, stat.st_ino), below.join(name));
+            self.links.insert((stat.st_dev, stat.st_ino), below.join(name));
         }
         match kind {
             FileType::Directory => {
@@ -112,10 +106,7 @@ fn own(to: &Dir, name: &Path, stat: &Stat) -> rustix::io::Result<()> {
 }
 
 fn owners(stat: &Stat) -> (rustix::fs::Uid, rustix::fs::Gid) {
-    (
-        rustix::fs::Uid::from_raw(stat.st_uid),
-        rustix::fs::Gid::from_raw(stat.st_gid),
-    )
+    (rustix::fs::Uid::from_raw(stat.st_uid), rustix::fs::Gid::from_raw(stat.st_gid))
 }
 
 /// Owner, extended attributes, mode and times, in the order in which none undoes another.
@@ -126,14 +117,8 @@ fn attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>, stat: &Stat, path: &Path
     rustix::fs::fchmod(to, Mode::from_raw_mode(stat.st_mode & 0o7777))
         .on("set mode of copy of", path)?;
     let times = Timestamps {
-        last_access: Timespec {
-            tv_sec: stat.st_atime,
-            tv_nsec: stat.st_atime_nsec as _,
-        },
-        last_modification: Timespec {
-            tv_sec: stat.st_mtime,
-            tv_nsec: stat.st_mtime_nsec as _,
-        },
+        last_access: Timespec { tv_sec: stat.st_atime, tv_nsec: stat.st_atime_nsec as _ },
+        last_modification: Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ },
     };
     rustix::fs::futimens(to, &times).on("set times of copy of", path)
 }
@@ -145,10 +130,7 @@ fn extended_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> rustix::io::
         Err(Errno::OPNOTSUPP) => return Ok(()),
         Err(errno) => return Err(errno),
     };
-    for name in names[..length]
-        .split(|byte| *byte == 0)
-        .filter(|name| !name.is_empty())
-    {
+    for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
         let name = OsStr::from_bytes(name);
         let mut value = vec![0; 64 * 1024];
         let length = rustix::fs::fgetxattr(from, name, &mut value)?;
@@ -168,38 +150,20 @@ mod tests {
         let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::create_dir_all(from.path().join("a/b")).unwrap();
         fs::write(from.path().join("a/b/file"), b"content").unwrap();
-        fs::set_permissions(
-            from.path().join("a/b/file"),
-            fs::Permissions::from_mode(0o4751),
-        )
-        .unwrap();
+        fs::set_permissions(from.path().join("a/b/file"), fs::Permissions::from_mode(0o4751))
+            .unwrap();
         fs::hard_link(from.path().join("a/b/file"), from.path().join("a/second")).unwrap();
         symlink("/etc/passwd", from.path().join("a/link")).unwrap();
 
-        let (source, copy_to) = (
-            Dir::open(from.path()).unwrap(),
-            Dir::open(to.path()).unwrap(),
-        );
-        copy(&source, &copy_to, &mut |_| {
-            std::ops::ControlFlow::Continue(())
-        })
-        .unwrap();
+        let (source, copy_to) = (Dir::open(from.path()).unwrap(), Dir::open(to.path()).unwrap());
+        copy(&source, &copy_to, &mut |_| std::ops::ControlFlow::Continue(())).unwrap();
 
         let file = fs::metadata(to.path().join("a/b/file")).unwrap();
         let original = fs::metadata(from.path().join("a/b/file")).unwrap();
         assert_eq!(fs::read(to.path().join("a/second")).unwrap(), b"content");
-        assert_eq!(
-            file.ino(),
-            fs::metadata(to.path().join("a/second")).unwrap().ino()
-        );
+        assert_eq!(file.ino(), fs::metadata(to.path().join("a/second")).unwrap().ino());
         assert_ne!(file.ino(), original.ino());
-        assert_eq!(
-            (file.mode(), file.mtime_nsec()),
-            (original.mode(), original.mtime_nsec())
-        );
-        assert_eq!(
-            fs::read_link(to.path().join("a/link")).unwrap(),
-            Path::new("/etc/passwd")
-        );
+        assert_eq!((file.mode(), file.mtime_nsec()), (original.mode(), original.mtime_nsec()));
+        assert_eq!(fs::read_link(to.path().join("a/link")).unwrap(), Path::new("/etc/passwd"));
     }
 }

@@ -17,12 +17,7 @@ pub struct Identity<'a> {
 
 /// Refuses a template that could not be rendered for any pod.
 pub fn check(template: &str) -> Result<()> {
-    let example = Identity {
-        namespace: "n",
-        pod: "p",
-        uid: "u",
-        volume: "v",
-    };
+    let example = Identity { namespace: "n", pod: "p", uid: "u", volume: "v" };
     render(template, &example).map(drop)
 }
 
@@ -32,16 +27,10 @@ pub fn check(template: &str) -> Result<()> {
 /// out of the volume.
 pub fn render(template: &str, identity: &Identity<'_>) -> Result<String> {
     let refuse = |reason: String| {
-        let shown: String = template
-            .chars()
-            .take(80)
-            .flat_map(char::escape_debug)
-            .collect();
-        Err(Error::new(
-            Kind::Invalid,
-            format!("template `{shown}` is refused: {reason}"),
-        )
-        .hint("use path components of {namespace}, {pod}, {uid}, {volume} and A-Z a-z 0-9 . _ -"))
+        let shown: String = template.chars().take(80).flat_map(char::escape_debug).collect();
+        Err(Error::new(Kind::Invalid, format!("template `{shown}` is refused: {reason}")).hint(
+            "use path components of {namespace}, {pod}, {uid}, {volume} and A-Z a-z 0-9 . _ -",
+        ))
     };
     let mut components = Vec::new();
     for part in template.split('/') {
@@ -49,15 +38,10 @@ pub fn render(template: &str, identity: &Identity<'_>) -> Result<String> {
             Ok(component) => component,
             Err(reason) => return refuse(reason),
         };
-        let plain = component
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        let plain =
+            component.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
         if component.is_empty() || component.starts_with('.') || component.len() > 255 || !plain {
-            let shown: String = component
-                .chars()
-                .take(80)
-                .flat_map(char::escape_debug)
-                .collect();
+            let shown: String = component.chars().take(80).flat_map(char::escape_debug).collect();
             return refuse(format!("`{shown}` is no plain path component"));
         }
         components.push(component);
@@ -95,12 +79,8 @@ fn fill(part: &str, identity: &Identity<'_>) -> std::result::Result<String, Stri
 mod tests {
     use super::*;
 
-    const POD: Identity<'_> = Identity {
-        namespace: "web",
-        pod: "nginx-0",
-        uid: "0f3c-11",
-        volume: "logs",
-    };
+    const POD: Identity<'_> =
+        Identity { namespace: "web", pod: "nginx-0", uid: "0f3c-11", volume: "logs" };
 
     #[test]
     fn each_key_is_filled_in() {
@@ -132,11 +112,7 @@ mod tests {
             "a\0",
             "1/2/3/4/5/6/7/8/9",
         ] {
-            assert_eq!(
-                check(template).unwrap_err().kind(),
-                Kind::Invalid,
-                "{template:?}"
-            );
+            assert_eq!(check(template).unwrap_err().kind(), Kind::Invalid, "{template:?}");
         }
         for pod in ["..", "a/b", "", ".", ".x", "a\n"] {
             let hostile = Identity { pod, ..POD };

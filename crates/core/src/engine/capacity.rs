@@ -54,14 +54,7 @@ pub(super) fn capacity(backend: &dyn Backend, pool: &Pool) -> Result<Capacity> {
     let limit = (space.free.saturating_add(held)) as f64 * pool.record.overcommit;
     let thin = (limit as u64).saturating_sub(promised);
     let thick = space.free.saturating_sub(owed_thick).min(thin);
-    Ok(Capacity {
-        total: space.total,
-        free: space.free,
-        promised,
-        held,
-        thin,
-        thick,
-    })
+    Ok(Capacity { total: space.total, free: space.free, promised, held, thin, thick })
 }
 
 fn owed(volume: &VolumeRecord, has: u64) -> u64 {

@@ -3,6 +3,7 @@
 //! A volume is built hidden and appears in one step when it is whole. This file holds the only
 //! call of `mkfs` in Becket, and the gate in front of it.
 
+use super::expand::mount_filled;
 use super::{Engine, capacity, refusal};
 use crate::backend::{Backend, From, Hold, Medium, Place, Source};
 use crate::lock::Lock;
@@ -72,9 +73,8 @@ impl Engine {
             crate::backend::Existence::Present(_) => (None, None),
         };
         let mut record = wanted_record(backend, new, from.as_ref())?;
-        let (observed, present) = self.observe(pool, &new.name, Default::default(), |found| {
-            same(found, new, backend)
-        })?;
+        let (observed, present) =
+            self.observe(pool, &new.name, Default::default(), |found| same(found, new, backend))?;
         if let Some(found) = &present
             && new.origin.is_some()
             && new.size == 0
@@ -152,10 +152,7 @@ impl Engine {
         match origin.kind {
             OriginKind::Snapshot => {
                 let lock = self.lock_snapshot(pool, &origin.name)?;
-                Ok((
-                    Some(From::Snapshot(self.present_snapshot(pool, &origin.name)?)),
-                    Some(lock),
-                ))
+                Ok((Some(From::Snapshot(self.present_snapshot(pool, &origin.name)?)), Some(lock)))
             }
             OriginKind::Volume if origin.name == new.name => Err(Error::new(
                 Kind::Invalid,
@@ -163,10 +160,7 @@ impl Engine {
             )),
             OriginKind::Volume => {
                 let lock = self.lock_volume(pool, &origin.name)?;
-                Ok((
-                    Some(From::Volume(self.present(pool, &origin.name)?)),
-                    Some(lock),
-                ))
+                Ok((Some(From::Volume(self.present(pool, &origin.name)?)), Some(lock)))
             }
         }
     }
@@ -179,18 +173,13 @@ fn wanted_record(
     from: Option<&From>,
 ) -> Result<VolumeRecord> {
     let (origin_size, origin_content, origin_grown) = match from {
-        Some(From::Snapshot(snapshot)) => (
-            snapshot.size,
-            Some(snapshot.content),
-            snapshot.filesystem_size,
-        ),
+        Some(From::Snapshot(snapshot)) => {
+            (snapshot.size, Some(snapshot.content), snapshot.filesystem_size)
+        }
         Some(From::Volume(volume)) => (volume.size, Some(volume.content), volume.filesystem_size),
         None => (0, None, 0),
     };
-    let content = new
-        .content
-        .or(origin_content)
-        .unwrap_or(default_content(backend));
+    let content = new.content.or(origin_content).unwrap_or(default_content(backend));
     if let Some(origin_content) = origin_content.filter(|origin| *origin != content) {
         return Err(Error::new(
             Kind::Invalid,
@@ -202,11 +191,7 @@ fn wanted_record(
             ),
         ));
     }
-    let size = if new.size == 0 {
-        origin_size
-    } else {
-        size::round_up(new.size)
-    };
+    let size = if new.size == 0 { origin_size } else { size::round_up(new.size) };
     if size < origin_size {
         return Err(Error::new(
             Kind::OutOfRange,
@@ -235,20 +220,12 @@ fn wanted_record(
 }
 
 fn default_content(backend: &dyn Backend) -> Content {
-    backend
-        .contents()
-        .first()
-        .copied()
-        .unwrap_or(Content::Directory)
+    backend.contents().first().copied().unwrap_or(Content::Directory)
 }
 
 /// True when the volume that is there is what was asked for, its size aside.
 fn same(found: &VolumeRecord, new: &NewVolume, backend: &dyn Backend) -> bool {
-    let open = if new.origin.is_some() {
-        found.content
-    } else {
-        default_content(backend)
-    };
+    let open = if new.origin.is_some() { found.content } else { default_content(backend) };
     new.content.unwrap_or(open) == found.content
         && found.provisioning == new.provisioning
         && found.origin == new.origin
@@ -264,10 +241,9 @@ fn format(backend: &dyn Backend, pool: &Pool, record: &mut VolumeRecord) -> Resu
             format!("volume `{}` is not to be formatted", record.name),
         ));
     };
-    let (Some(kind), Some(medium)) = (
-        record.content.filesystem(),
-        backend.medium(pool, record, Place::Preparing)?,
-    ) else {
+    let (Some(kind), Some(medium)) =
+        (record.content.filesystem(), backend.medium(pool, record, Place::Preparing)?)
+    else {
         return unreachable_step(Step::Format);
     };
     match superblock::probe(&medium.file, medium.size, &medium.path)? {
@@ -275,10 +251,7 @@ fn format(backend: &dyn Backend, pool: &Pool, record: &mut VolumeRecord) -> Resu
         found => {
             return Err(Error::new(
                 Kind::WrongState,
-                format!(
-                    "`{}` is not formatted: it holds {found}",
-                    medium.path.display()
-                ),
+                format!("`{}` is not formatted: it holds {found}", medium.path.display()),
             ));
         }
     }
@@ -287,10 +260,8 @@ fn format(backend: &dyn Backend, pool: &Pool, record: &mut VolumeRecord) -> Resu
         let missing = error.errno == becket_sys::Errno::NOENT;
         let error = Error::from(error);
         match missing {
-            true => Error::new(Kind::WrongState, error.message()).hint(format!(
-                "install the package that has {}",
-                filesystem::maker(kind)
-            )),
+            true => Error::new(Kind::WrongState, error.message())
+                .hint(format!("install the package that has {}", filesystem::maker(kind))),
             false => error,
         }
     })?;
@@ -302,10 +273,7 @@ fn format(backend: &dyn Backend, pool: &Pool, record: &mut VolumeRecord) -> Resu
 
 fn sync(medium: &Medium) -> Result<()> {
     medium.file.sync_all().map_err(|error| {
-        Error::new(
-            Kind::Internal,
-            format!("cannot sync `{}`: {error}", medium.path.display()),
-        )
+        Error::new(Kind::Internal, format!("cannot sync `{}`: {error}", medium.path.display()))
     })
 }
 
@@ -318,10 +286,7 @@ pub(super) fn expect_filesystem(
         Found::Filesystem(superblock) if superblock.kind == kind => Ok(superblock),
         found => Err(Error::new(
             Kind::WrongState,
-            format!(
-                "`{}` should hold {kind} and holds {found}",
-                medium.path.display()
-            ),
+            format!("`{}` should hold {kind} and holds {found}", medium.path.display()),
         )
         .hint("nothing was changed; restore it from a snapshot or a backup")),
     }
@@ -331,10 +296,9 @@ pub(super) fn expect_filesystem(
 /// (xfs, btrfs) or confuse the host (ext4), and grown to a larger device. It is mounted for that
 /// where nobody sees it, which also replays its journal.
 fn adopt(backend: &dyn Backend, pool: &Pool, record: &mut VolumeRecord) -> Result<()> {
-    let (Some(kind), Some(medium)) = (
-        record.content.filesystem(),
-        backend.medium(pool, record, Place::Preparing)?,
-    ) else {
+    let (Some(kind), Some(medium)) =
+        (record.content.filesystem(), backend.medium(pool, record, Place::Preparing)?)
+    else {
         return unreachable_step(Step::Adopt);
     };
     expect_filesystem(&medium, kind)?;
@@ -352,17 +316,17 @@ fn adopt(backend: &dyn Backend, pool: &Pool, record: &mut VolumeRecord) -> Resul
         superblock::Kind::Xfs => &[("nouuid", None)],
         _ => &[],
     };
-    let hidden = mount::filesystem(kind.name(), &device, options)?;
+    let hidden = match record.filesystem_size < medium.size {
+        true => mount_filled(kind, &device, options, medium.size)?,
+        false => mount::filesystem(kind.name(), &device, options)?,
+    };
+    record.filesystem_size = medium.size;
     let root = hidden.root()?;
     if kind == superblock::Kind::Ext4 && !filesystem::set_ext4_uuid(&root, id)? {
         log::info!(
             "volume `{}` keeps its origin's UUID: this kernel cannot change it",
             record.name
         );
-    }
-    if record.filesystem_size < medium.size {
-        filesystem::grow(kind, &root, medium.size, &medium.path)?;
-        record.filesystem_size = medium.size;
     }
     drop(root);
     drop(hidden);
@@ -376,8 +340,6 @@ fn adopt(backend: &dyn Backend, pool: &Pool, record: &mut VolumeRecord) -> Resul
 
 /// A plan gave a step that its operation does not know: a bug, told as one.
 pub(super) fn unreachable_step<T>(step: Step) -> Result<T> {
-    Err(
-        Error::new(Kind::Internal, format!("step {step:?} has no place here"))
-            .hint("please report this bug"),
-    )
+    Err(Error::new(Kind::Internal, format!("step {step:?} has no place here"))
+        .hint("please report this bug"))
 }

@@ -9,7 +9,9 @@ use crate::pool::Pool;
 use crate::record::{Content, VolumeRecord};
 use crate::target::Target;
 use crate::{Error, Kind, Name, Result, size};
-use becket_sys::filesystem;
+use becket_sys::mount::{self, Detached, FilesystemOption};
+use becket_sys::superblock::Kind as Filesystem;
+use becket_sys::{Errno, filesystem};
 use std::path::Path;
 
 impl Engine {
@@ -28,11 +30,7 @@ impl Engine {
             ));
         }
         let through = writable_mount(backend, &pool, &record)?;
-        let places = Places {
-            staging: through.as_ref(),
-            everywhere: true,
-            ..Places::default()
-        };
+        let places = Places { staging: through.as_ref(), everywhere: true, ..Places::default() };
         let (observed, _) = self.observe(&pool, name, places, |_| true)?;
         let steps = match plan(&observed, Wanted::Size(bytes)) {
             Plan::Nothing => return Ok(record),
@@ -97,30 +95,50 @@ pub(super) fn grow_filesystem(
     through: &Path,
 ) -> Result<()> {
     let root = becket_sys::beneath::Dir::open(through)?;
-    let root = root.open_file(
-        ".",
-        rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY,
-    )?;
-    grow_mounted(backend, pool, record, &root)?;
+    let root = root.open_file(".", rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY)?;
+    let (Some(kind), Some(medium)) =
+        (record.content.filesystem(), backend.medium(pool, record, Place::Ready)?)
+    else {
+        return unreachable_step(Step::GrowFilesystem);
+    };
+    filesystem::grow(kind, &root, medium.size, &medium.path).map_err(not_allowed)?;
+    record.filesystem_size = medium.size;
     backend.save(pool, record)
 }
 
-/// [`grow_filesystem`] by an open root directory, without saving the record.
-pub(super) fn grow_mounted(
-    backend: &dyn Backend,
-    pool: &Pool,
-    record: &mut VolumeRecord,
-    root: &std::fs::File,
-) -> Result<()> {
-    let (Some(kind), Some(medium)) = (
-        record.content.filesystem(),
-        backend.medium(pool, record, Place::Ready)?,
-    ) else {
-        return unreachable_step(Step::GrowFilesystem);
-    };
-    filesystem::grow(kind, root, medium.size, &medium.path)?;
-    record.filesystem_size = medium.size;
-    Ok(())
+/// Mounts the filesystem on `device` where nobody sees it and lets it fill the device's `size` bytes.
+///
+/// The kernel lets only a process with `CAP_SYS_RESOURCE` grow a mounted ext4; for others that is
+/// done before it is mounted again.
+pub(super) fn mount_filled(
+    kind: Filesystem,
+    device: &Path,
+    options: &[FilesystemOption<'_>],
+    size: u64,
+) -> Result<Detached> {
+    let detached = mount::filesystem(kind.name(), device, options)?;
+    let grown = filesystem::grow(kind, &detached.root()?, size, device);
+    match grown {
+        Ok(()) => Ok(detached),
+        Err(error) if kind == Filesystem::Ext4 && error.errno == Errno::PERM => {
+            drop(detached);
+            filesystem::grow_unmounted_ext4(device)?;
+            Ok(mount::filesystem(kind.name(), device, options)?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Growing a mounted filesystem needs more than being root in a container gives.
+fn not_allowed(error: becket_sys::Error) -> Error {
+    let denied = matches!(error.errno, Errno::PERM | Errno::ACCESS);
+    let error = Error::from(error);
+    match denied {
+        true => Error::new(Kind::Denied, error.message()).hint(
+            "growing it while mounted needs CAP_SYS_RESOURCE; it is grown when it is staged next",
+        ),
+        false => error,
+    }
 }
 
 /// A writable mount of the volume's whole filesystem, through which it can be grown.
@@ -132,10 +150,6 @@ fn writable_mount(
     if matches!(record.content, Content::Block | Content::Directory) {
         return Ok(None);
     }
-    let found = mounts(backend, pool, record)?
-        .into_iter()
-        .find(|entry| !entry.readonly);
-    found
-        .map(|entry| Target::beneath(Path::new("/"), &entry.point))
-        .transpose()
+    let found = mounts(backend, pool, record)?.into_iter().find(|entry| !entry.readonly);
+    found.map(|entry| Target::beneath(Path::new("/"), &entry.point)).transpose()
 }

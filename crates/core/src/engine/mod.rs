@@ -19,13 +19,14 @@ pub use mount::{ON_UNMOUNT, Publication};
 pub use pools::NewPool;
 pub use reconcile::{Finding, Outcome};
 
-use crate::backend::{Backend, Existence};
+use crate::backend::{Backend, Existence, Place};
 use crate::lock::{self, Lock};
 use crate::plan::Conflict;
 use crate::pool::{Pool, State};
 use crate::progress::{Logged, Progress};
 use crate::record::{SnapshotRecord, VolumeRecord};
 use crate::{Error, Kind, Name, Result};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// All operations, over one state directory and a set of backends.
@@ -100,6 +101,15 @@ impl Engine {
         self.backend(&pool)?.allocated(&pool, volume)
     }
 
+    /// The path of the volume's own bytes, by which it can be told from every other; `None` where it
+    /// has none.
+    pub fn medium(&self, pool: &Name, name: &Name) -> Result<Option<PathBuf>> {
+        let pool = self.open(pool)?;
+        let record = self.present(&pool, name)?;
+        let medium = self.backend(&pool)?.medium(&pool, &record, Place::Ready)?;
+        Ok(medium.map(|medium| medium.path))
+    }
+
     fn present(&self, pool: &Pool, name: &Name) -> Result<VolumeRecord> {
         match self.backend(pool)?.volume(pool, name)? {
             Existence::Present(record) => Ok(record),
@@ -120,15 +130,13 @@ impl Engine {
     }
 
     fn backend_named(&self, name: &str) -> Result<&dyn Backend> {
-        self.backends
-            .iter()
-            .map(Box::as_ref)
-            .find(|backend| backend.name() == name)
-            .ok_or_else(|| {
+        self.backends.iter().map(Box::as_ref).find(|backend| backend.name() == name).ok_or_else(
+            || {
                 let known: Vec<&str> = self.backends.iter().map(|backend| backend.name()).collect();
                 Error::new(Kind::Invalid, format!("backend `{name}` is not known"))
                     .hint(format!("this becket has {}", known.join(", ")))
-            })
+            },
+        )
     }
 
     fn lock_volume(&self, pool: &Pool, name: &Name) -> Result<Lock> {
@@ -146,14 +154,8 @@ impl Engine {
 }
 
 fn missing(what: &str, pool: &Pool, name: &Name) -> Error {
-    Error::new(
-        Kind::NotFound,
-        format!("{what} `{name}` does not exist in pool `{}`", pool.name()),
-    )
-    .hint(format!(
-        "`becket {what} list --pool {}` shows those that do",
-        pool.name()
-    ))
+    Error::new(Kind::NotFound, format!("{what} `{name}` does not exist in pool `{}`", pool.name()))
+        .hint(format!("`becket {what} list --pool {}` shows those that do", pool.name()))
 }
 
 /// What a conflict of a plan means to the caller.
@@ -161,20 +163,19 @@ fn refusal(conflict: Conflict, pool: &Pool, name: &Name, place: &str) -> Error {
     let volume = format!("volume `{name}` of pool `{}`", pool.name());
     match conflict {
         Conflict::Missing => missing("volume", pool, name),
-        Conflict::Different => Error::new(
-            Kind::Conflict,
-            format!("{volume} exists and was made differently"),
-        )
-        .hint("its content, provisioning, origin and parameters cannot change; use another name"),
+        Conflict::Different => {
+            Error::new(Kind::Conflict, format!("{volume} exists and was made differently")).hint(
+                "its content, provisioning, origin and parameters cannot change; use another name",
+            )
+        }
         Conflict::OtherSize => {
             Error::new(Kind::Conflict, format!("{volume} exists with another size"))
                 .hint("expand it, or use another name")
         }
-        Conflict::StagingTaken | Conflict::TargetTaken => Error::new(
-            Kind::WrongState,
-            format!("something else is mounted at `{place}`"),
-        )
-        .hint("look at it with `findmnt`, and unmount it if nobody needs it"),
+        Conflict::StagingTaken | Conflict::TargetTaken => {
+            Error::new(Kind::WrongState, format!("something else is mounted at `{place}`"))
+                .hint("look at it with `findmnt`, and unmount it if nobody needs it")
+        }
         Conflict::OtherAccess => Error::new(
             Kind::Conflict,
             format!(

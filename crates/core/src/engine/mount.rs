@@ -3,7 +3,7 @@
 //! Nothing here formats. Nothing here remembers: what is mounted where is read from the kernel.
 
 use super::create::{expect_filesystem, unreachable_step};
-use super::expand::{grow_filesystem, grow_mounted, grow_storage};
+use super::expand::{grow_filesystem, grow_storage, mount_filled};
 use super::observe::{Places, mounts};
 use super::{Engine, NewVolume, refusal};
 use crate::backend::{Backend, Hold, Place, Source};
@@ -43,10 +43,7 @@ impl Engine {
 
     fn stage_locked(&self, pool: &Pool, name: &Name, staging: &Target, _lock: &Lock) -> Result<()> {
         let backend = self.backend(pool)?;
-        let places = Places {
-            staging: Some(staging),
-            ..Places::default()
-        };
+        let places = Places { staging: Some(staging), ..Places::default() };
         let (observed, record) = self.observe(pool, name, places, |_| true)?;
         let path = staging.path();
         let steps = match plan(&observed, Wanted::Staged) {
@@ -99,26 +96,14 @@ impl Engine {
     ) -> Result<()> {
         let backend = self.backend(pool)?;
         let below = publication.below.as_deref();
-        let places = Places {
-            staging: Some(staging),
-            target: Some(target),
-            below,
-            everywhere: false,
-        };
+        let places =
+            Places { staging: Some(staging), target: Some(target), below, everywhere: false };
         let (observed, record) = self.observe(pool, name, places, |_| true)?;
-        match plan(
-            &observed,
-            Wanted::Published {
-                readonly: publication.readonly,
-            },
-        ) {
+        match plan(&observed, Wanted::Published { readonly: publication.readonly }) {
             Plan::Nothing => Ok(()),
-            Plan::Conflict(conflict) => Err(refusal(
-                conflict,
-                pool,
-                name,
-                &target.path().display().to_string(),
-            )),
+            Plan::Conflict(conflict) => {
+                Err(refusal(conflict, pool, name, &target.path().display().to_string()))
+            }
             Plan::Steps(_) => {
                 let Some(record) = record else {
                     return unreachable_step(Step::Stage);
@@ -130,31 +115,31 @@ impl Engine {
     }
 
     /// Stages the volume at its own place in the state directory and publishes it: what a driver
-    /// without a staging call does. `new` makes the volume first where it does not exist.
+    /// without a staging call does. A volume that does not exist is made first if `make` says how;
+    /// one that does is taken as it is.
     ///
     /// A publication that fails takes the stage back unless others use it.
     pub fn mount(
         &self,
         pool: &Name,
-        new: &NewVolume,
-        make: bool,
+        name: &Name,
+        make: Option<&NewVolume>,
         target: &Target,
         publication: &Publication,
     ) -> Result<()> {
         let pool = self.open(pool)?;
-        let lock = self.lock_volume(&pool, &new.name)?;
-        if make {
+        let lock = self.lock_volume(&pool, name)?;
+        let absent = self.backend(&pool)?.volume(&pool, name)? == crate::backend::Existence::Absent;
+        if let (Some(new), true) = (make, absent) {
             self.create_locked(&pool, new, &lock)?;
         }
-        let anchor = self.anchor(&pool, &new.name)?;
+        let anchor = self.anchor(&pool, name)?;
         let outcome = self
-            .stage_locked(&pool, &new.name, &anchor, &lock)
-            .and_then(|()| {
-                self.publish_locked(&pool, &new.name, &anchor, target, publication, &lock)
-            });
+            .stage_locked(&pool, name, &anchor, &lock)
+            .and_then(|()| self.publish_locked(&pool, name, &anchor, target, publication, &lock));
         let Err(error) = outcome else { return Ok(()) };
         let mut errors = vec![error];
-        errors.extend(self.release(&pool, &new.name, &lock).err());
+        errors.extend(self.release(&pool, name, &lock).err());
         Error::all(errors)
     }
 
@@ -174,10 +159,7 @@ impl Engine {
         let (pool, name) = self.anchored(anchor)?;
         let lock = self.lock_volume(&pool, &name)?;
         unmount_all(target)?;
-        let below = mounted
-            .root
-            .strip_prefix(&anchor.root)
-            .unwrap_or(Path::new(""));
+        let below = mounted.root.strip_prefix(&anchor.root).unwrap_or(Path::new(""));
         let mut errors = Vec::new();
         errors.extend(self.clean_below(&pool, &name, below).err());
         errors.extend(self.release(&pool, &name, &lock).err());
@@ -204,11 +186,7 @@ impl Engine {
         _lock: &Lock,
     ) -> Result<()> {
         let backend = self.backend(pool)?;
-        let places = Places {
-            staging: Some(staging),
-            everywhere: true,
-            ..Places::default()
-        };
+        let places = Places { staging: Some(staging), everywhere: true, ..Places::default() };
         let (observed, record) = self.observe(pool, name, places, |_| true)?;
         let Plan::Steps(steps) = plan(&observed, Wanted::Unstaged) else {
             return Ok(());
@@ -233,10 +211,7 @@ impl Engine {
         let backend = self.backend(pool)?;
         if let crate::backend::Existence::Present(record) = backend.volume(pool, name)? {
             let path = anchor.path();
-            if mounts(backend, pool, &record)?
-                .iter()
-                .any(|entry| entry.point != path)
-            {
+            if mounts(backend, pool, &record)?.iter().any(|entry| entry.point != path) {
                 return Ok(());
             }
             self.unstage_locked(pool, name, &anchor, lock)?;
@@ -264,11 +239,7 @@ impl Engine {
     /// Which volume a staging place belongs to, from its path.
     fn anchored(&self, anchor: &Entry) -> Result<(Pool, Name)> {
         let staged = self.state.staged();
-        let mut parts = anchor
-            .point
-            .strip_prefix(&staged)
-            .into_iter()
-            .flat_map(Path::iter);
+        let mut parts = anchor.point.strip_prefix(&staged).into_iter().flat_map(Path::iter);
         let mut next = || parts.next().and_then(|part| part.to_str()).map(Name::new);
         match (next(), next()) {
             (Some(Ok(pool)), Some(Ok(volume))) => Ok((self.open(&pool)?, volume)),
@@ -285,10 +256,7 @@ impl Engine {
         let crate::backend::Existence::Present(record) = backend.volume(pool, name)? else {
             return Ok(());
         };
-        let remove = record
-            .parameters
-            .get(ON_UNMOUNT)
-            .is_some_and(|what| what == "remove");
+        let remove = record.parameters.get(ON_UNMOUNT).is_some_and(|what| what == "remove");
         let (true, Some(below)) = (remove, below.to_str().filter(|below| !below.is_empty())) else {
             return Ok(());
         };
@@ -309,18 +277,13 @@ fn stage_step(
     staging: &Target,
 ) -> Result<()> {
     if record.content == Content::Block {
-        return backend
-            .attach(pool, record, Place::Ready, Hold::UntilDetached)
-            .map(drop);
+        return backend.attach(pool, record, Place::Ready, Hold::UntilDetached).map(drop);
     }
     let path = staging.path();
     let detached = match backend.attach(pool, record, Place::Ready, Hold::WhileUsed)? {
         Source::Directory(dir) => mount::view_of(dir.as_fd(), dir.path())?,
         // `holder` keeps the device attached until the mount does.
-        Source::Block {
-            device,
-            holder: _holder,
-        } => mount_device(backend, pool, record, &device)?,
+        Source::Block { device, holder: _holder } => mount_device(backend, pool, record, &device)?,
     };
     let place = staging.ensure_dir()?;
     detached.attach(place.as_fd(), &path)?;
@@ -333,29 +296,24 @@ fn mount_device(
     record: &mut VolumeRecord,
     device: &Path,
 ) -> Result<mount::Detached> {
-    let (Some(kind), Some(medium)) = (
-        record.content.filesystem(),
-        backend.medium(pool, record, Place::Ready)?,
-    ) else {
+    let (Some(kind), Some(medium)) =
+        (record.content.filesystem(), backend.medium(pool, record, Place::Ready)?)
+    else {
         return unreachable_step(Step::Stage);
     };
     if expect_filesystem(&medium, kind)?.damaged {
-        log::warn!(
-            "volume `{}` recorded a filesystem error; checking it",
-            record.name
-        );
+        log::warn!("volume `{}` recorded a filesystem error; checking it", record.name);
         filesystem::repair_ext4(device).map_err(|error| {
-            Error::new(Kind::WrongState, error.to_string()).hint(format!(
-                "check `{}` with e2fsck by hand",
-                medium.path.display()
-            ))
+            Error::new(Kind::WrongState, error.to_string())
+                .hint(format!("check `{}` with e2fsck by hand", medium.path.display()))
         })?;
     }
-    let detached = mount::filesystem(kind.name(), device, &[])?;
-    if record.filesystem_size < medium.size {
-        grow_mounted(backend, pool, record, &detached.root()?)?;
-        backend.save(pool, record)?;
+    if record.filesystem_size >= medium.size {
+        return Ok(mount::filesystem(kind.name(), device, &[])?);
     }
+    let detached = mount_filled(kind, device, &[], medium.size)?;
+    record.filesystem_size = medium.size;
+    backend.save(pool, record)?;
     Ok(detached)
 }
 
@@ -369,10 +327,8 @@ fn bind(
     publication: &Publication,
 ) -> Result<()> {
     let view = if record.content == Content::Block {
-        let Source::Block {
-            device,
-            holder: _holder,
-        } = backend.attach(pool, record, Place::Ready, Hold::UntilDetached)?
+        let Source::Block { device, holder: _holder } =
+            backend.attach(pool, record, Place::Ready, Hold::UntilDetached)?
         else {
             return unreachable_step(Step::Bind { readonly: false });
         };
@@ -437,19 +393,12 @@ pub(super) fn unmount_all(target: &Target) -> Result<()> {
     }
     Err(Error::new(
         Kind::WrongState,
-        format!(
-            "more than {DEEPEST} mounts are stacked at `{}`",
-            target.path().display()
-        ),
+        format!("more than {DEEPEST} mounts are stacked at `{}`", target.path().display()),
     ))
 }
 
 fn in_use(error: becket_sys::Error) -> Error {
     let busy = error.errno == becket_sys::Errno::BUSY;
     let error = Error::from(error);
-    if busy {
-        error.hint("`fuser -vm PATH` shows the processes that use it")
-    } else {
-        error
-    }
+    if busy { error.hint("`fuser -vm PATH` shows the processes that use it") } else { error }
 }

@@ -55,11 +55,8 @@ impl Engine {
         }
         if record.content == Content::Block {
             observed.attached = !backend.devices(pool, &record)?.is_empty();
-            observed.staging = if observed.attached {
-                Spot::Ours { readonly: false }
-            } else {
-                Spot::Free
-            };
+            observed.staging =
+                if observed.attached { Spot::Ours { readonly: false } } else { Spot::Free };
         } else if let Some(staging) = places.staging {
             observed.staging = spot(backend, pool, &record, staging, None)?;
         }
@@ -70,18 +67,14 @@ impl Engine {
             // A device that has not yet taken over its image's new size is as small as it looks.
             for device in &devices {
                 let size = loop_device::size(device)?;
-                observed.volume = observed.volume.map(|facts| Facts {
-                    stored: facts.stored.min(size),
-                    ..facts
-                });
+                observed.volume =
+                    observed.volume.map(|facts| Facts { stored: facts.stored.min(size), ..facts });
             }
             let known = [places.staging, places.target];
             let known: Vec<PathBuf> = known.into_iter().flatten().map(Target::path).collect();
             let mounts = mounts(backend, pool, &record)?;
-            observed.elsewhere = mounts
-                .iter()
-                .filter(|entry| !known.contains(&entry.point))
-                .count();
+            observed.elsewhere =
+                mounts.iter().filter(|entry| !known.contains(&entry.point)).count();
         }
         Ok((observed, Some(record)))
     }
@@ -90,10 +83,7 @@ impl Engine {
 fn leftover(backend: &dyn Backend, pool: &Pool, name: &Name) -> Result<bool> {
     let hidden = backend.preparing(pool)?;
     Ok(hidden.records.iter().any(|record| record.name == *name)
-        || hidden
-            .unreadable
-            .iter()
-            .any(|(place, _)| place == name.as_str()))
+        || hidden.unreadable.iter().any(|(place, _)| place == name.as_str()))
 }
 
 fn facts(
@@ -142,10 +132,7 @@ pub(super) fn mounts(
     let table = mountinfo::read()?;
     if record.content != Content::Directory {
         let devices = backend.devices(pool, record)?;
-        return Ok(table
-            .into_iter()
-            .filter(|entry| is_on(entry, &devices))
-            .collect());
+        return Ok(table.into_iter().filter(|entry| is_on(entry, &devices)).collect());
     }
     let Source::Directory(dir) = backend.attach(pool, record, Place::Ready, Hold::WhileUsed)?
     else {
@@ -188,10 +175,7 @@ fn root_in_filesystem(
     let lost = |reason: &str| {
         Error::new(
             Kind::Internal,
-            format!(
-                "cannot tell where `{}` is mounted: {reason}",
-                name.display()
-            ),
+            format!("cannot tell where `{}` is mounted: {reason}", name.display()),
         )
     };
     let id = point::look_at(dir, name)?.mount_id;
@@ -201,14 +185,10 @@ fn root_in_filesystem(
         .ok_or_else(|| lost("its mount is not in the table"))?;
     let path = std::fs::read_link(format!("/proc/self/fd/{}", dir.as_raw_fd()))
         .map_err(|error| lost(&error.to_string()))?;
-    let inside = path
-        .strip_prefix(&mount.point)
-        .map_err(|_| lost("its path is not below its mount"))?;
+    let inside =
+        path.strip_prefix(&mount.point).map_err(|_| lost("its path is not below its mount"))?;
     // Joining an empty path would append a slash, which the table does not have.
-    let root = if inside.as_os_str().is_empty() {
-        mount.root.clone()
-    } else {
-        mount.root.join(inside)
-    };
+    let root =
+        if inside.as_os_str().is_empty() { mount.root.clone() } else { mount.root.join(inside) };
     Ok((mount.device, root))
 }

@@ -54,10 +54,7 @@ impl Engine {
             .hint("1 promises no more than there is; 0.1 to 1000 is possible"));
         }
         if new.path.as_deref().is_some_and(|path| !path.is_absolute()) {
-            return Err(Error::new(
-                Kind::Invalid,
-                "the path of a pool must be absolute",
-            ));
+            return Err(Error::new(Kind::Invalid, "the path of a pool must be absolute"));
         }
         let locks = becket_sys::beneath::ensure_path(&self.state.path().join("locks"))?;
         let _lock = lock::acquire(&locks, &format!("pool-{}", new.name), self.wait)?;
@@ -110,10 +107,7 @@ impl Engine {
     /// The pools of this node, those that cannot be opened with the reason.
     pub fn pools(&self) -> Result<Vec<(Name, Result<Pool>)>> {
         let names = self.state.pool_names()?;
-        Ok(names
-            .into_iter()
-            .map(|name| (name.clone(), self.state.open_pool(&name)))
-            .collect())
+        Ok(names.into_iter().map(|name| (name.clone(), self.state.open_pool(&name))).collect())
     }
 
     /// Deletes an empty pool. Anything in it, the trash included, stops the deletion.
@@ -127,12 +121,7 @@ impl Engine {
         let backend = self.backend(&pool)?;
         refuse_used(backend, &pool)?;
         // Plain rmdir only: whatever is not empty stays, and its name is in the error.
-        for area in pool
-            .dir
-            .names()?
-            .iter()
-            .filter(|area| area.as_str() != PoolRecord::FILE)
-        {
+        for area in pool.dir.names()?.iter().filter(|area| area.as_str() != PoolRecord::FILE) {
             pool.dir.remove_dir(area)?;
         }
         pool.dir.remove_file(PoolRecord::FILE)?;
@@ -165,17 +154,11 @@ fn adoptable(found: &PoolRecord, new: &NewPool) -> Result<()> {
 /// A directory with something in it is somebody's; `lost+found` is a fresh filesystem's.
 fn refuse_filled(dir: &Dir) -> Result<()> {
     let names = dir.names()?;
-    match names
-        .iter()
-        .find(|name| *name != "lost+found" && !name.starts_with(".pool.json"))
-    {
+    match names.iter().find(|name| *name != "lost+found" && !name.starts_with(".pool.json")) {
         None => Ok(()),
         Some(name) => Err(Error::new(
             Kind::Conflict,
-            format!(
-                "directory `{}` is not empty: it holds `{name}`",
-                dir.path().display()
-            ),
+            format!("directory `{}` is not empty: it holds `{name}`", dir.path().display()),
         )
         .hint("a pool needs a directory of its own; name a new one")),
     }
@@ -194,11 +177,10 @@ fn refuse_used(backend: &dyn Backend, pool: &Pool) -> Result<()> {
     ];
     match counts.iter().find(|(count, _)| *count > 0) {
         None => Ok(()),
-        Some((count, what)) => Err(Error::new(
-            Kind::InUse,
-            format!("pool `{}` still has {count} {what}", pool.name()),
-        )
-        .hint("delete them first; `becket trash empty --all` empties the trash")),
+        Some((count, what)) => {
+            Err(Error::new(Kind::InUse, format!("pool `{}` still has {count} {what}", pool.name()))
+                .hint("delete them first; `becket trash empty --all` empties the trash"))
+        }
     }
 }
 

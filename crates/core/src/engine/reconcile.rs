@@ -72,12 +72,12 @@ impl Engine {
         let readable = hidden.records.iter().map(|record| record.name.to_string());
         for name in readable.chain(hidden.unreadable.into_iter().map(|(place, _)| place)) {
             match Name::new(&*name) {
-                Ok(name) => findings.push(leftover(pool, "volume", &name, || {
-                    backend.discard(pool, &name)
-                })?),
-                Err(_) => findings.push(reported(format!(
-                    "`{name}` among the preparations is not ours"
-                ))),
+                Ok(name) => {
+                    findings.push(leftover(pool, "volume", &name, || backend.discard(pool, &name))?)
+                }
+                Err(_) => {
+                    findings.push(reported(format!("`{name}` among the preparations is not ours")))
+                }
             }
         }
         for name in backend.preparing_snapshots(pool)? {
@@ -100,15 +100,9 @@ impl Engine {
         };
         for name in names.into_iter().filter_map(|name| Name::new(name).ok()) {
             let anchor = self.anchor(pool, &name)?;
-            let what = format!(
-                "`{}` is staged and nothing uses it",
-                anchor.path().display()
-            );
+            let what = format!("`{}` is staged and nothing uses it", anchor.path().display());
             let Some(lock) = attempt(pool, "volume", &name)? else {
-                findings.push(Finding {
-                    what,
-                    outcome: Outcome::AtWork,
-                });
+                findings.push(Finding { what, outcome: Outcome::AtWork });
                 continue;
             };
             match backend.volume(pool, &name)? {
@@ -169,9 +163,7 @@ fn leftover(
         });
     };
     discard()?;
-    Ok(repaired(format!(
-        "{kind} `{name}` was being made when its maker was killed"
-    )))
+    Ok(repaired(format!("{kind} `{name}` was being made when its maker was killed")))
 }
 
 fn is_used(
@@ -181,9 +173,7 @@ fn is_used(
     anchor: &Target,
 ) -> Result<bool> {
     let path = anchor.path();
-    Ok(mounts(backend, pool, record)?
-        .iter()
-        .any(|entry| entry.point != path))
+    Ok(mounts(backend, pool, record)?.iter().any(|entry| entry.point != path))
 }
 
 /// Loop devices on files below the pool that are gone, and mounts of them.
@@ -192,20 +182,15 @@ fn orphaned_devices(pool: &Pool, findings: &mut Vec<Finding>) -> Result<()> {
         let Some(path) = loop_device::backing_path(number) else {
             continue;
         };
-        let Some(file) = path
-            .to_str()
-            .and_then(|path| path.strip_suffix(" (deleted)"))
-        else {
+        let Some(file) = path.to_str().and_then(|path| path.strip_suffix(" (deleted)")) else {
             continue;
         };
         if Path::new(file).starts_with(pool.dir.path()) {
             let device = format!("/dev/loop{number}");
-            let mounted = mountinfo::read()?
-                .into_iter()
-                .find(|entry| entry.source == Path::new(&device));
-            let place = mounted.map_or(String::new(), |entry| {
-                format!(", mounted at `{}`", entry.point.display())
-            });
+            let mounted =
+                mountinfo::read()?.into_iter().find(|entry| entry.source == Path::new(&device));
+            let place = mounted
+                .map_or(String::new(), |entry| format!(", mounted at `{}`", entry.point.display()));
             findings.push(reported(format!(
                 "`{device}` is attached to `{file}`, which is deleted{place}"
             )));
@@ -215,11 +200,7 @@ fn orphaned_devices(pool: &Pool, findings: &mut Vec<Finding>) -> Result<()> {
 }
 
 fn unreadable(places: &[(String, Error)], findings: &mut Vec<Finding>) {
-    findings.extend(
-        places
-            .iter()
-            .map(|(place, error)| reported(format!("`{place}`: {error}"))),
-    );
+    findings.extend(places.iter().map(|(place, error)| reported(format!("`{place}`: {error}"))));
 }
 
 fn attempt(pool: &Pool, kind: &str, name: &Name) -> Result<Option<Lock>> {
@@ -227,15 +208,9 @@ fn attempt(pool: &Pool, kind: &str, name: &Name) -> Result<Option<Lock>> {
 }
 
 fn repaired(what: String) -> Finding {
-    Finding {
-        what,
-        outcome: Outcome::Repaired,
-    }
+    Finding { what, outcome: Outcome::Repaired }
 }
 
 fn reported(what: String) -> Finding {
-    Finding {
-        what,
-        outcome: Outcome::Reported,
-    }
+    Finding { what, outcome: Outcome::Reported }
 }

@@ -39,10 +39,7 @@ impl Engine {
                 true => Ok(found),
                 false => Err(Error::new(
                     Kind::Conflict,
-                    format!(
-                        "snapshot `{name}` exists and is of volume `{}`",
-                        found.volume
-                    ),
+                    format!("snapshot `{name}` exists and is of volume `{}`", found.volume),
                 )),
             };
         }
@@ -73,10 +70,7 @@ impl Engine {
         let Some(frozen) = hold_still(backend, pool, volume)? else {
             return copy(self.progress.as_ref());
         };
-        let copied = copy(&WhileFrozen {
-            frozen: &frozen,
-            inner: self.progress.as_ref(),
-        });
+        let copied = copy(&WhileFrozen { frozen: &frozen, inner: self.progress.as_ref() });
         match frozen.expired() {
             true => Err(too_slow(&volume.name)),
             false => copied.and_then(|()| Ok(frozen.thaw()?)),
@@ -108,14 +102,10 @@ fn hold_still(backend: &dyn Backend, pool: &Pool, volume: &VolumeRecord) -> Resu
     }
     let abilities = backend.abilities(pool)?;
     if !abilities.snapshots_in_use || volume.content == Content::Directory {
-        return Err(in_use(
-            volume,
-            "its files would be copied at different moments",
-        ));
+        return Err(in_use(volume, "its files would be copied at different moments"));
     }
-    let Some(mounted) = mounts
-        .iter()
-        .find(|entry| volume.content.filesystem().is_some() && !entry.readonly)
+    let Some(mounted) =
+        mounts.iter().find(|entry| volume.content.filesystem().is_some() && !entry.readonly)
     else {
         return match abilities.shares_blocks || volume.content != Content::Block {
             true => Ok(None),
@@ -139,11 +129,8 @@ fn flush(root: &File, volume: &VolumeRecord) -> Result<()> {
 }
 
 fn in_use(volume: &VolumeRecord, why: &str) -> Error {
-    Error::new(
-        Kind::WrongState,
-        format!("volume `{}` is in use, and {why}", volume.name),
-    )
-    .hint("unmount it first")
+    Error::new(Kind::WrongState, format!("volume `{}` is in use, and {why}", volume.name))
+        .hint("unmount it first")
 }
 
 fn too_slow(volume: &Name) -> Error {

@@ -20,11 +20,7 @@ impl Engine {
         let _lock = self.lock_volume(&pool, name)?;
         let backend = self.backend(&pool)?;
         let anchor = self.anchor(&pool, name)?;
-        let places = Places {
-            staging: Some(&anchor),
-            everywhere: true,
-            ..Places::default()
-        };
+        let places = Places { staging: Some(&anchor), everywhere: true, ..Places::default() };
         let (observed, record) = self.observe(&pool, name, places, |_| true)?;
         let steps = match plan(&observed, Wanted::Absent) {
             Plan::Nothing => Vec::new(),
@@ -53,10 +49,7 @@ impl Engine {
         let _lock = self.lock_snapshot(&pool, name)?;
         let backend = self.backend(&pool)?;
         if let Existence::Present(record) = backend.snapshot(&pool, name)? {
-            backend.retire(
-                &pool,
-                &ticket(&pool, TrashKind::Snapshot, name, record.size),
-            )?;
+            backend.retire(&pool, &ticket(&pool, TrashKind::Snapshot, name, record.size))?;
         }
         self.empty_expired(&pool)
     }
@@ -71,11 +64,7 @@ impl Engine {
     pub fn restore_trash(&self, pool: &Name, id: Uuid) -> Result<TrashRecord> {
         let pool = self.open(pool)?;
         let backend = self.backend(&pool)?;
-        let found = backend
-            .trash(&pool)?
-            .records
-            .into_iter()
-            .find(|record| record.id == id);
+        let found = backend.trash(&pool)?.records.into_iter().find(|record| record.id == id);
         let record = found.ok_or_else(|| {
             Error::new(
                 Kind::NotFound,
@@ -128,12 +117,7 @@ impl Engine {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        Err(refusal(
-            crate::plan::Conflict::InUse,
-            pool,
-            &record.name,
-            "",
-        ))
+        Err(refusal(crate::plan::Conflict::InUse, pool, &record.name, ""))
     }
 }
 
@@ -144,9 +128,8 @@ fn expired(record: &TrashRecord, now: SystemTime) -> bool {
 
 fn ticket(pool: &Pool, kind: TrashKind, name: &Name, size: u64) -> TrashRecord {
     let now = SystemTime::now();
-    let until = now
-        .checked_add(Duration::from_secs(pool.record.trash_retention_seconds))
-        .unwrap_or(now);
+    let until =
+        now.checked_add(Duration::from_secs(pool.record.trash_retention_seconds)).unwrap_or(now);
     TrashRecord {
         format: FORMAT,
         id: Uuid::new_v4(),

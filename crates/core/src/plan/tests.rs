@@ -6,13 +6,7 @@ use proptest::prelude::*;
 const MIB: u64 = 1 << 20;
 
 fn facts() -> Facts {
-    Facts {
-        promised: 4 * MIB,
-        stored: 4 * MIB,
-        grown: 4 * MIB,
-        filesystem: true,
-        as_wanted: true,
-    }
+    Facts { promised: 4 * MIB, stored: 4 * MIB, grown: 4 * MIB, filesystem: true, as_wanted: true }
 }
 
 fn observed() -> Observed {
@@ -30,31 +24,12 @@ const OURS: Spot = Spot::Ours { readonly: false };
 
 #[test]
 fn the_table_of_decisions() {
-    let exists = Wanted::Exists {
-        size: 4 * MIB,
-        copied: false,
-        filesystem: true,
-    };
-    let copied = Wanted::Exists {
-        size: 4 * MIB,
-        copied: true,
-        filesystem: true,
-    };
-    let none = Observed {
-        volume: None,
-        ..observed()
-    };
-    let staged = Observed {
-        staging: OURS,
-        ..observed()
-    };
+    let exists = Wanted::Exists { size: 4 * MIB, copied: false, filesystem: true };
+    let copied = Wanted::Exists { size: 4 * MIB, copied: true, filesystem: true };
+    let none = Observed { volume: None, ..observed() };
+    let staged = Observed { staging: OURS, ..observed() };
     let table = [
-        (
-            "a present volume is left alone",
-            observed(),
-            exists,
-            Plan::Nothing,
-        ),
+        ("a present volume is left alone", observed(), exists, Plan::Nothing),
         (
             "a new one is formatted once, before it is visible",
             none,
@@ -69,21 +44,14 @@ fn the_table_of_decisions() {
         ),
         (
             "a leftover goes first",
-            Observed {
-                leftover: true,
-                ..none
-            },
+            Observed { leftover: true, ..none },
             exists,
             Plan::Steps(vec![Step::Discard, Step::Build, Step::Format, Step::Commit]),
         ),
         (
             "another size is a conflict",
             observed(),
-            Wanted::Exists {
-                size: MIB,
-                copied: false,
-                filesystem: true,
-            },
+            Wanted::Exists { size: MIB, copied: false, filesystem: true },
             Plan::Conflict(Conflict::OtherSize),
         ),
         (
@@ -92,19 +60,11 @@ fn the_table_of_decisions() {
             Wanted::Staged,
             Plan::Conflict(Conflict::Missing),
         ),
-        (
-            "staging never formats",
-            observed(),
-            Wanted::Staged,
-            Plan::Steps(vec![Step::Stage]),
-        ),
+        ("staging never formats", observed(), Wanted::Staged, Plan::Steps(vec![Step::Stage])),
         ("staged is staged", staged, Wanted::Staged, Plan::Nothing),
         (
             "a foreign mount is not covered",
-            Observed {
-                staging: Spot::Foreign,
-                ..observed()
-            },
+            Observed { staging: Spot::Foreign, ..observed() },
             Wanted::Staged,
             Plan::Conflict(Conflict::StagingTaken),
         ),
@@ -116,19 +76,11 @@ fn the_table_of_decisions() {
         ),
         (
             "a published volume does not change its access",
-            Observed {
-                target: OURS,
-                ..staged
-            },
+            Observed { target: OURS, ..staged },
             Wanted::Published { readonly: true },
             Plan::Conflict(Conflict::OtherAccess),
         ),
-        (
-            "shrinking does nothing",
-            observed(),
-            Wanted::Size(MIB),
-            Plan::Nothing,
-        ),
+        ("shrinking does nothing", observed(), Wanted::Size(MIB), Plan::Nothing),
         (
             "growing offline leaves the filesystem to the next stage",
             observed(),
@@ -139,18 +91,11 @@ fn the_table_of_decisions() {
             "growing online grows all",
             staged,
             Wanted::Size(8 * MIB),
-            Plan::Steps(vec![
-                Step::Promise(8 * MIB),
-                Step::GrowStorage,
-                Step::GrowFilesystem,
-            ]),
+            Plan::Steps(vec![Step::Promise(8 * MIB), Step::GrowStorage, Step::GrowFilesystem]),
         ),
         (
             "a used volume is not deleted",
-            Observed {
-                elsewhere: 1,
-                ..staged
-            },
+            Observed { elsewhere: 1, ..staged },
             Wanted::Absent,
             Plan::Conflict(Conflict::InUse),
         ),
@@ -160,18 +105,8 @@ fn the_table_of_decisions() {
             Wanted::Absent,
             Plan::Steps(vec![Step::Unstage, Step::Trash]),
         ),
-        (
-            "deleting the absent is done",
-            none,
-            Wanted::Absent,
-            Plan::Nothing,
-        ),
-        (
-            "unmounting what is not mounted is done",
-            observed(),
-            Wanted::Unpublished,
-            Plan::Nothing,
-        ),
+        ("deleting the absent is done", none, Wanted::Absent, Plan::Nothing),
+        ("unmounting what is not mounted is done", observed(), Wanted::Unpublished, Plan::Nothing),
     ];
     for (sentence, observed, wanted, expected) in table {
         assert_eq!(plan(&observed, wanted), expected, "{sentence}");
@@ -184,10 +119,7 @@ fn take(step: Step, mut world: Observed, wanted: Wanted) -> Observed {
         Step::Discard => world.leftover = false,
         Step::Build | Step::Format | Step::Adopt => world.leftover = true,
         Step::Commit => {
-            let Wanted::Exists {
-                size, filesystem, ..
-            } = wanted
-            else {
+            let Wanted::Exists { size, filesystem, .. } = wanted else {
                 panic!("commit without a wish")
             };
             world.leftover = false;
@@ -216,12 +148,7 @@ fn take(step: Step, mut world: Observed, wanted: Wanted) -> Observed {
 }
 
 fn change(world: &mut Observed, with: impl FnOnce(&mut Facts)) {
-    with(
-        world
-            .volume
-            .as_mut()
-            .expect("a step on a volume that is absent"),
-    );
+    with(world.volume.as_mut().expect("a step on a volume that is absent"));
 }
 
 fn spots() -> impl Strategy<Value = Spot> {
@@ -242,34 +169,21 @@ fn worlds() -> impl Strategy<Value = Observed> {
             as_wanted,
         },
     );
-    (
-        proptest::option::of(facts),
-        any::<bool>(),
-        spots(),
-        spots(),
-        0..3usize,
-        any::<bool>(),
-    )
-        .prop_map(
-            |(volume, leftover, staging, target, elsewhere, attached)| Observed {
-                volume,
-                leftover,
-                staging,
-                target,
-                elsewhere,
-                attached,
-            },
-        )
+    (proptest::option::of(facts), any::<bool>(), spots(), spots(), 0..3usize, any::<bool>())
+        .prop_map(|(volume, leftover, staging, target, elsewhere, attached)| Observed {
+            volume,
+            leftover,
+            staging,
+            target,
+            elsewhere,
+            attached,
+        })
 }
 
 fn wishes() -> impl Strategy<Value = Wanted> {
     prop_oneof![
         (1..6u64, any::<bool>(), any::<bool>()).prop_map(|(size, copied, filesystem)| {
-            Wanted::Exists {
-                size: size * MIB,
-                copied,
-                filesystem,
-            }
+            Wanted::Exists { size: size * MIB, copied, filesystem }
         }),
         (1..9u64).prop_map(|size| Wanted::Size(size * MIB)),
         Just(Wanted::Staged),

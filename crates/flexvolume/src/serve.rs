@@ -1,0 +1,146 @@
+//! Callouts, turned into what the engine does.
+
+mod request;
+
+use crate::callout::Callout;
+use crate::driver::{Driver, Settings};
+use crate::options::Options;
+use crate::reply::Reply;
+use becket_core::engine::Publication;
+use becket_core::target::Target;
+use becket_core::{Engine, Error, Kind, Result};
+use request::Request;
+use std::path::{Path, PathBuf};
+
+/// Does what the callout asks and gives the answer. Errors become replies; none is lost.
+pub fn serve(engine: &Engine, driver: Driver, settings: &Settings, callout: &Callout) -> Reply {
+    let serving = Serving { engine, driver, settings };
+    serving.reply(callout).unwrap_or_else(Reply::from)
+}
+
+struct Serving<'a> {
+    engine: &'a Engine,
+    driver: Driver,
+    settings: &'a Settings,
+}
+
+impl Serving<'_> {
+    fn reply(&self, callout: &Callout) -> Result<Reply> {
+        let attachable = self.settings.attachable && self.driver.can_attach();
+        match callout {
+            Callout::Init => Ok(Reply {
+                capabilities: Some(self.driver.capabilities(self.settings)),
+                ..Reply::success()
+            }),
+            Callout::Mount(directory, options) if attachable => {
+                self.mount_staged(directory, options)
+            }
+            Callout::Mount(directory, options) => self.mount(directory, options),
+            Callout::Unmount(directory) => self.unmount(directory),
+            Callout::ExpandFs(options, _, _, bytes) | Callout::ExpandVolume(options, _, bytes) => {
+                self.expand(options, *bytes)
+            }
+            // The kubelet throws the name away and uses its own; only a failure would matter.
+            Callout::GetVolumeName(_) | Callout::Unknown(_) => Ok(Reply::not_supported()),
+            // From here on: the attach and device callouts, for drivers installed with them.
+            _ if !attachable => Ok(Reply::not_supported()),
+            Callout::Attach(options, _) => self.attach(options),
+            Callout::IsAttached(options, _) => {
+                self.request(options)?;
+                Ok(Reply { attached: Some(true), ..Reply::success() })
+            }
+            Callout::WaitForAttach(_, options) => self.wait_for_attach(options),
+            Callout::MountDevice(directory, _, options) => self.mount_device(directory, options),
+            Callout::UnmountDevice(directory) => self.unmount(directory),
+            // Nothing was attached: the volume is where its pool is.
+            Callout::Detach(..) => Ok(Reply::success()),
+        }
+    }
+
+    fn request(&self, options: &Options) -> Result<Request> {
+        Request::read(self.driver, options)
+    }
+
+    /// A path from the kubelet, refused unless it is one of its own.
+    fn target(&self, path: &Path) -> Result<Target> {
+        Target::beneath(&self.settings.kubelet_root, path).map_err(|error| {
+            let root = self.settings.kubelet_root.display();
+            error.hint(format!("the kubelet's root is taken to be `{root}`; install with --kubelet-root to change that"))
+        })
+    }
+
+    /// Mount-only: stage in the state directory and publish, in one.
+    fn mount(&self, directory: &Path, options: &Options) -> Result<Reply> {
+        let target = self.target(directory)?;
+        let request = self.request(options)?;
+        let record = request.existing(self.engine)?;
+        let publication = request.publication(options, record.as_ref())?;
+        let make = request.new_volume()?;
+        if record.is_none() && make.is_none() {
+            return Err(request.missing());
+        }
+        self.engine.mount(&request.pool, &request.name, make.as_ref(), &target, &publication)?;
+        Ok(Reply::success())
+    }
+
+    /// Attachable: publish from where `mountdevice` mounted.
+    fn mount_staged(&self, directory: &Path, options: &Options) -> Result<Reply> {
+        let target = self.target(directory)?;
+        let request = self.request(options)?;
+        let staging = self.target(&self.device_directory(options)?)?;
+        let publication = Publication { below: None, ..request.publication(options, None)? };
+        self.engine.publish(&request.pool, &request.name, &staging, &target, &publication)?;
+        Ok(Reply::success())
+    }
+
+    /// `<root>/plugins/kubernetes.io/flexvolume/<vendor>/<driver>/mounts/<volume>`.
+    fn device_directory(&self, options: &Options) -> Result<PathBuf> {
+        let volume = options.kubernetes("pvOrVolumeName").ok_or_else(|| {
+            Error::new(Kind::Invalid, "option `kubernetes.io/pvOrVolumeName` is missing")
+        })?;
+        let below = format!(
+            "plugins/kubernetes.io/flexvolume/{}/{}/mounts",
+            crate::driver::VENDOR,
+            self.driver.name()
+        );
+        Ok(self.settings.kubelet_root.join(below).join(volume))
+    }
+
+    fn unmount(&self, directory: &Path) -> Result<Reply> {
+        self.engine.unmount(&self.target(directory)?)?;
+        Ok(Reply::success())
+    }
+
+    /// Runs where the controller does, which need not be where the pool is: so it checks what can
+    /// be checked anywhere and changes nothing. There is no device yet either.
+    fn attach(&self, options: &Options) -> Result<Reply> {
+        self.request(options)?.new_volume()?;
+        Ok(Reply { device: Some(String::new()), ..Reply::success() })
+    }
+
+    /// On the node: the volume exists from here on. The device is the image file, an identity that
+    /// survives a reboot; a loop device would be another one tomorrow, and would leak if nothing
+    /// were called after this.
+    fn wait_for_attach(&self, options: &Options) -> Result<Reply> {
+        let request = self.request(options)?;
+        if request.existing(self.engine)?.is_none() {
+            let new = request.new_volume()?.ok_or_else(|| request.missing())?;
+            self.engine.create(&request.pool, &new)?;
+        }
+        let device = self.engine.medium(&request.pool, &request.name)?;
+        Ok(Reply { device: device.map(|path| path.display().to_string()), ..Reply::success() })
+    }
+
+    fn mount_device(&self, directory: &Path, options: &Options) -> Result<Reply> {
+        let staging = self.target(directory)?;
+        let request = self.request(options)?;
+        self.engine.stage(&request.pool, &request.name, &staging)?;
+        Ok(Reply::success())
+    }
+
+    fn expand(&self, options: &Options, bytes: u64) -> Result<Reply> {
+        let request = self.request(options)?;
+        let record = self.engine.expand(&request.pool, &request.name, bytes)?;
+        Ok(Reply { volume_new_size: Some(record.size), ..Reply::success() })
+    }
+}

@@ -1,0 +1,147 @@
+//! What a volume's options ask for.
+
+use crate::driver::Driver;
+use crate::options::Options;
+use becket_backends::directory::template::{self, Identity};
+use becket_backends::directory::{LIMIT, TEMPLATE};
+use becket_core::engine::{NewVolume, ON_UNMOUNT, Publication};
+use becket_core::record::{Content, Provisioning, VolumeRecord};
+use becket_core::{Engine, Error, Kind, Name, Result, size};
+use std::collections::BTreeMap;
+
+/// The volume that a callout is about.
+pub(super) struct Request {
+    pub(super) pool: Name,
+    pub(super) name: Name,
+    /// What the options say of its content; `None` where they leave it open.
+    content: Option<Content>,
+    size: Option<u64>,
+    provisioning: Provisioning,
+    parameters: BTreeMap<String, String>,
+}
+
+impl Request {
+    /// Reads and checks all options of the volume.
+    pub(super) fn read(driver: Driver, options: &Options) -> Result<Request> {
+        options.allow(driver.options())?;
+        // The name is never guessed from `pvOrVolumeName`: for a volume written into a pod that is
+        // the name in the pod's spec, which other pods use for other volumes.
+        let name = options.own("name").ok_or_else(|| {
+            Error::new(Kind::Invalid, "option `name` is missing")
+                .hint("set it in the volume's options to the name of the volume in its pool")
+        })?;
+        let content = match (driver, options.kubernetes("fsType")) {
+            (Driver::Directory, _) => Some(Content::Directory),
+            (Driver::Image, Some(kind)) => Some(Content::of_filesystem(kind)?),
+            (Driver::Image, None) => None,
+        };
+        let parameters = [LIMIT, TEMPLATE, ON_UNMOUNT];
+        let parameters = parameters
+            .iter()
+            .filter_map(|key| Some((key.to_string(), options.own(key)?.to_owned())));
+        Ok(Request {
+            pool: Name::new(options.own("pool").unwrap_or(driver.default_pool()))?,
+            name: Name::new(name)?,
+            content,
+            size: options.own("size").map(size::parse).transpose()?,
+            provisioning: provisioning(options.own("provisioning"))?,
+            parameters: parameters.collect(),
+        })
+    }
+
+    /// The volume to make where it does not exist, if the options say enough for that.
+    pub(super) fn new_volume(&self) -> Result<Option<NewVolume>> {
+        let unlimited = self.parameters.get(LIMIT).is_some_and(|limit| limit == "none");
+        let size = match self.size {
+            Some(size) => size,
+            None if unlimited => 0,
+            None => return Ok(None),
+        };
+        Ok(Some(NewVolume {
+            content: self.content,
+            provisioning: self.provisioning,
+            parameters: self.parameters.clone(),
+            ..NewVolume::new(self.name.clone(), size)
+        }))
+    }
+
+    /// The volume as it is; `None` when its healthy pool does not have it. It must not contradict
+    /// the options.
+    pub(super) fn existing(&self, engine: &Engine) -> Result<Option<VolumeRecord>> {
+        let record = match engine.volume(&self.pool, &self.name) {
+            Ok(record) => record,
+            // A missing pool is also "not found", and is no proof of a missing volume.
+            Err(error) if error.kind() == Kind::NotFound && engine.open(&self.pool).is_ok() => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(content) = self.content.filter(|content| *content != record.content) {
+            return Err(Error::new(
+                Kind::Conflict,
+                format!(
+                    "volume `{}` is {}, not {}",
+                    self.name,
+                    record.content.name(),
+                    content.name()
+                ),
+            )
+            .hint("leave fsType empty to take the volume as it is"));
+        }
+        for (key, value) in &self.parameters {
+            if record.parameters.get(key) != Some(value) {
+                return Err(Error::new(
+                    Kind::Conflict,
+                    format!(
+                        "volume `{}` was made with another `{key}` than `{}`",
+                        self.name,
+                        value.escape_debug()
+                    ),
+                ));
+            }
+        }
+        Ok(Some(record))
+    }
+
+    /// How the volume is to be published: the template is the volume's, or the one it will be made
+    /// with.
+    pub(super) fn publication(
+        &self,
+        options: &Options,
+        record: Option<&VolumeRecord>,
+    ) -> Result<Publication> {
+        let parameters = record.map_or(&self.parameters, |record| &record.parameters);
+        let identity = Identity {
+            namespace: options.kubernetes("pod.namespace").unwrap_or_default(),
+            pod: options.kubernetes("pod.name").unwrap_or_default(),
+            uid: options.kubernetes("pod.uid").unwrap_or_default(),
+            volume: options.kubernetes("pvOrVolumeName").unwrap_or_default(),
+        };
+        let below = parameters.get(TEMPLATE).map(|template| template::render(template, &identity));
+        Ok(Publication {
+            readonly: options.readonly()?,
+            group: options.group()?,
+            below: below.transpose()?,
+        })
+    }
+
+    /// Nothing is there, and the options do not say that it shall be made.
+    pub(super) fn missing(&self) -> Error {
+        Error::new(Kind::NotFound, format!("volume `{}` does not exist in pool `{}`", self.name, self.pool))
+            .hint("make it with `becket volume create`, or add `size` to its options to have it made by its first mount")
+    }
+}
+
+fn provisioning(text: Option<&str>) -> Result<Provisioning> {
+    match text {
+        None | Some("thin") => Ok(Provisioning::Thin),
+        Some("thick") => Ok(Provisioning::Thick),
+        Some(other) => {
+            let shown: String = other.chars().take(40).flat_map(char::escape_debug).collect();
+            Err(Error::new(
+                Kind::Invalid,
+                format!("provisioning `{shown}` is neither thin nor thick"),
+            ))
+        }
+    }
+}
