@@ -208,20 +208,17 @@ fn staged(observed: &Observed) -> Plan {
     let Some(facts) = observed.volume else {
         return Plan::Conflict(Conflict::Missing);
     };
-    let mut steps = Vec::new();
-    // An expansion may have been cut short between its promise and its deed.
-    if facts.stored < facts.promised {
-        steps.push(Step::GrowStorage);
-    }
     match observed.staging {
-        Spot::Foreign => return Plan::Conflict(Conflict::StagingTaken),
-        Spot::Ours { .. } if facts.filesystem && facts.grown < facts.promised => {
-            steps.push(Step::GrowFilesystem);
+        Spot::Foreign => Plan::Conflict(Conflict::StagingTaken),
+        // A growth that its filesystem has yet to follow is the expansion's to finish: a mount that
+        // is already there must not fail for it.
+        Spot::Ours { .. } => Plan::Nothing,
+        // It may have been cut short between its promise and its deed.
+        Spot::Free if facts.stored < facts.promised => {
+            Plan::Steps(vec![Step::GrowStorage, Step::Stage])
         }
-        Spot::Ours { .. } => {}
-        Spot::Free => steps.push(Step::Stage),
+        Spot::Free => Plan::Steps(vec![Step::Stage]),
     }
-    when(!steps.is_empty(), &steps)
 }
 
 fn published(observed: &Observed, readonly: bool) -> Plan {

@@ -234,7 +234,11 @@ fn same(found: &VolumeRecord, new: &NewVolume, backend: &dyn Backend) -> bool {
 
 /// The gate in front of `mkfs`: the record says the volume is being born, it is no copy, and every
 /// byte of its signature areas is zero. No force flag exists.
-fn format(backend: &dyn Backend, pool: &Pool, record: &mut VolumeRecord) -> Result<()> {
+pub(crate) fn format(
+    backend: &dyn Backend,
+    pool: &Pool,
+    record: &mut VolumeRecord,
+) -> Result<()> {
     let (Birth::Preparing, None) = (record.birth, &record.origin) else {
         return Err(Error::new(
             Kind::Internal,

@@ -88,7 +88,7 @@ pub(super) fn grow_storage(
 }
 
 /// Grows the filesystem that is mounted at `through` to its storage, and notes that in the record.
-pub(super) fn grow_filesystem(
+fn grow_filesystem(
     backend: &dyn Backend,
     pool: &Pool,
     record: &mut VolumeRecord,

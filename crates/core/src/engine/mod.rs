@@ -15,11 +15,13 @@ mod trash;
 
 pub use capacity::Capacity;
 pub use create::NewVolume;
+#[cfg(feature = "contract")]
+pub(crate) use create::format;
 pub use mount::{ON_UNMOUNT, Publication};
 pub use pools::NewPool;
 pub use reconcile::{Finding, Outcome};
 
-use crate::backend::{Backend, Existence, Place};
+use crate::backend::{Abilities, Backend, Existence, Place};
 use crate::lock::{self, Lock};
 use crate::plan::Conflict;
 use crate::pool::{Pool, State};
@@ -95,10 +97,11 @@ impl Engine {
         Ok(self.backend(&pool)?.snapshots(&pool)?.records)
     }
 
-    /// Bytes of the pool that the volume alone takes now.
-    pub fn allocated(&self, pool: &Name, volume: &VolumeRecord) -> Result<u64> {
+    /// Bytes of the pool that each of `volumes` alone takes now.
+    pub fn allocated(&self, pool: &Name, volumes: &[VolumeRecord]) -> Result<Vec<u64>> {
         let pool = self.open(pool)?;
-        self.backend(&pool)?.allocated(&pool, volume)
+        let backend = self.backend(&pool)?;
+        volumes.iter().map(|volume| backend.allocated(&pool, volume)).collect()
     }
 
     /// The path of the volume's own bytes, by which it can be told from every other; `None` where it
@@ -108,6 +111,19 @@ impl Engine {
         let record = self.present(&pool, name)?;
         let medium = self.backend(&pool)?.medium(&pool, &record, Place::Ready)?;
         Ok(medium.map(|medium| medium.path))
+    }
+
+    /// Where the volume is mounted on this node, its staging places included.
+    pub fn mounts(&self, pool: &Name, volume: &VolumeRecord) -> Result<Vec<PathBuf>> {
+        let pool = self.open(pool)?;
+        let mounts = observe::mounts(self.backend(&pool)?, &pool, volume)?;
+        Ok(mounts.into_iter().map(|entry| entry.point).collect())
+    }
+
+    /// What the pool can do.
+    pub fn abilities(&self, pool: &Name) -> Result<Abilities> {
+        let pool = self.open(pool)?;
+        self.backend(&pool)?.abilities(&pool)
     }
 
     fn present(&self, pool: &Pool, name: &Name) -> Result<VolumeRecord> {

@@ -3,7 +3,7 @@
 //! Nothing here formats. Nothing here remembers: what is mounted where is read from the kernel.
 
 use super::create::{expect_filesystem, unreachable_step};
-use super::expand::{grow_filesystem, grow_storage, mount_filled};
+use super::expand::{grow_storage, mount_filled};
 use super::observe::{Places, mounts};
 use super::{Engine, NewVolume, refusal};
 use crate::backend::{Backend, Hold, Place, Source};
@@ -62,7 +62,6 @@ impl Engine {
                     let promised = record.size;
                     grow_storage(backend, pool, &mut record, promised)?;
                 }
-                Step::GrowFilesystem => grow_filesystem(backend, pool, &mut record, &path)?,
                 Step::Stage => stage_step(backend, pool, &mut record, staging)
                     .map_err(|error| error.during(format!("cannot stage volume `{name}`")))?,
                 other => return unreachable_step(other),

@@ -1,0 +1,299 @@
+//! The command line's words. What they do is in [`crate::commands`].
+
+use crate::output::Form;
+use becket_core::pool::{DEFAULT_POOL, DEFAULT_STATE, STATE_VARIABLE};
+use becket_core::record::Content;
+use becket_core::{Name, size};
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Kubernetes volumes from what a node already has
+#[derive(Debug, Parser)]
+#[command(name = "becket", version, max_term_width = 100, propagate_version = true)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Global {
+    /// Where pools, locks and stages are
+    #[arg(long, global = true, value_name = "DIR", env = STATE_VARIABLE, default_value = DEFAULT_STATE)]
+    pub(crate) state_dir: PathBuf,
+    /// Form of the output
+    #[arg(short, long, global = true, value_name = "FORM", default_value = "table")]
+    pub(crate) output: Form,
+    /// Also say what is done, not only what is wrong
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the whole life of a volume on this machine, on a throw-away pool
+    Demo,
+    /// Make, list, look at and delete pools
+    #[command(subcommand)]
+    Pool(PoolCommand),
+    /// Make, list, look at, grow and delete volumes
+    #[command(subcommand)]
+    Volume(VolumeCommand),
+    /// Take, list, look at and delete snapshots
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
+    /// List, restore and empty what was deleted
+    #[command(subcommand)]
+    Trash(TrashCommand),
+    /// Find what was left over or is strange, and put right what is safe to
+    Reconcile(InPool),
+    /// Answer one FlexVolume callout, as the installed driver does
+    ///
+    /// Writes exactly one JSON object to stdout. `becket flex image init` shows the driver's
+    /// capabilities.
+    Flex(FlexArgs),
+    /// Install FlexVolume drivers into the kubelet's plugin directory
+    Install(InstallArgs),
+    /// Remove FlexVolume drivers that no pod uses
+    Uninstall(UninstallArgs),
+    /// Write a completion script to stdout
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a directory
+    Man {
+        /// The directory
+        directory: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PoolCommand {
+    /// Make a pool, or adopt the one that is at the path
+    Create(PoolCreate),
+    /// List this node's pools
+    List,
+    /// Show one pool with its capacity
+    Show {
+        /// The pool
+        name: Name,
+    },
+    /// Delete an empty pool
+    Delete {
+        /// The pool
+        name: Name,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PoolCreate {
+    /// The pool's name on this node
+    pub(crate) name: Name,
+    /// The backend of its volumes: image or directory
+    #[arg(long, value_name = "BACKEND")]
+    pub(crate) backend: String,
+    /// Its directory [default: pools/NAME in the state directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) path: Option<PathBuf>,
+    /// Bytes that may be promised for each byte there is
+    #[arg(long, value_name = "RATIO", default_value_t = 1.0)]
+    pub(crate) overcommit: f64,
+    /// How long deleted volumes and snapshots stay in the trash
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
+    pub(crate) trash_retention: Duration,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct InPool {
+    /// The pool
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_POOL)]
+    pub(crate) pool: Name,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VolumeCommand {
+    /// Make a volume: empty, from a snapshot, or as a clone
+    Create(VolumeCreate),
+    /// List a pool's volumes
+    List(InPool),
+    /// Show one volume
+    Show {
+        /// The volume
+        name: Name,
+        #[command(flatten)]
+        at: InPool,
+    },
+    /// Grow a volume, and its filesystem where that is mounted
+    Expand {
+        /// The volume
+        name: Name,
+        #[command(flatten)]
+        at: InPool,
+        /// The new size, such as 10Gi
+        #[arg(long, value_parser = size::parse)]
+        size: u64,
+    },
+    /// Delete a volume that nothing uses; it goes to the trash
+    Delete {
+        /// The volume
+        name: Name,
+        #[command(flatten)]
+        at: InPool,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct VolumeCreate {
+    /// The volume's name
+    pub(crate) name: Name,
+    #[command(flatten)]
+    pub(crate) at: InPool,
+    /// Its size, such as 10Gi; a copy may be larger than its origin
+    #[arg(long, value_parser = size::parse)]
+    pub(crate) size: Option<u64>,
+    /// Its filesystem [default: ext4, or the origin's]
+    #[arg(long, value_name = "KIND", conflicts_with = "block")]
+    pub(crate) filesystem: Option<FilesystemName>,
+    /// Raw block instead of a filesystem
+    #[arg(long)]
+    pub(crate) block: bool,
+    /// Take all its space from the pool at once
+    #[arg(long)]
+    pub(crate) thick: bool,
+    /// Start with the content of this snapshot
+    #[arg(long, value_name = "SNAPSHOT", conflicts_with = "from_volume")]
+    pub(crate) from_snapshot: Option<Name>,
+    /// Start with the content of this volume
+    #[arg(long, value_name = "VOLUME")]
+    pub(crate) from_volume: Option<Name>,
+    /// A parameter of the backend, such as limit=none; may be repeated
+    #[arg(long = "parameter", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) parameters: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum FilesystemName {
+    Ext4,
+    Xfs,
+    Btrfs,
+}
+
+impl From<FilesystemName> for Content {
+    fn from(name: FilesystemName) -> Content {
+        match name {
+            FilesystemName::Ext4 => Content::Ext4,
+            FilesystemName::Xfs => Content::Xfs,
+            FilesystemName::Btrfs => Content::Btrfs,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SnapshotCommand {
+    /// Take a snapshot of a volume, in use or not
+    Create {
+        /// The snapshot's name
+        name: Name,
+        /// The volume
+        #[arg(long, value_name = "NAME")]
+        volume: Name,
+        #[command(flatten)]
+        at: InPool,
+    },
+    /// List a pool's snapshots
+    List(InPool),
+    /// Show one snapshot
+    Show {
+        /// The snapshot
+        name: Name,
+        #[command(flatten)]
+        at: InPool,
+    },
+    /// Delete a snapshot; it goes to the trash
+    Delete {
+        /// The snapshot
+        name: Name,
+        #[command(flatten)]
+        at: InPool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrashCommand {
+    /// List what was deleted
+    List(InPool),
+    /// Bring something back under its old name
+    Restore {
+        /// Its id, from `trash list`
+        id: Uuid,
+        #[command(flatten)]
+        at: InPool,
+    },
+    /// Remove for good what has been there for the pool's retention time
+    Empty {
+        /// Remove everything in it
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        at: InPool,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct FlexArgs {
+    /// The driver: image or directory
+    driver: String,
+    /// The callout and its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<std::ffi::OsString>,
+}
+
+impl FlexArgs {
+    /// Only an unknown driver gets this far: known ones are dispatched before this is parsed.
+    pub(crate) fn driver(&self) -> &str {
+        &self.driver
+    }
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct DriversAndPlace {
+    /// The drivers, such as image,directory
+    #[arg(long = "flex", value_name = "DRIVERS", value_delimiter = ',', required = true)]
+    pub(crate) drivers: Vec<String>,
+    /// The kubelet's plugin directory [default: the running kubelet's]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) plugin_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct InstallArgs {
+    #[command(flatten)]
+    pub(crate) what: DriversAndPlace,
+    /// Use the attach and device callouts, which need the driver beside the controller manager too
+    #[arg(long)]
+    pub(crate) attachable: bool,
+    /// The kubelet's root directory [default: the running kubelet's, or /var/lib/kubelet]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) kubelet_root: Option<PathBuf>,
+    /// Write the callouts' log lines to this file too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_file: Option<PathBuf>,
+    /// Stay, and touch the drivers' files this often so that a kubelet that lost them finds them again
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) refresh: Option<Duration>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct UninstallArgs {
+    #[command(flatten)]
+    pub(crate) what: DriversAndPlace,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("it has no `=`")?;
+    Ok((key.to_owned(), value.to_owned()))
+}

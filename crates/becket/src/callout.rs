@@ -1,0 +1,100 @@
+//! Being a FlexVolume driver: one callout, one JSON object on stdout, nothing on stderr.
+//!
+//! Nothing here starts a thread, a runtime or the command line's parser; a callout is a fresh
+//! process, and the kubelet waits for it.
+
+use crate::log_lines;
+use becket_core::pool::State;
+use becket_core::{Engine, Result};
+use becket_flexvolume::{Callout, Driver, Reply, Settings, serve};
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// How long a callout waits for another operation on the same volume. The kubelet retries.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+
+/// A run of this program as a driver.
+pub(crate) struct Call {
+    driver: Driver,
+    /// Where the driver is installed; `None` for `becket flex`.
+    directory: Option<PathBuf>,
+    arguments: Vec<OsString>,
+}
+
+/// The call that `argv` is, if it is one: this program under a driver's name, or `becket flex DRIVER`.
+pub(crate) fn requested(argv: &[OsString]) -> Option<Call> {
+    let program = Path::new(argv.first()?);
+    let named = program.file_name().and_then(|name| Driver::named(name.to_str()?));
+    if let Some(driver) = named {
+        let directory = program.parent().filter(|parent| !parent.as_os_str().is_empty());
+        return Some(Call {
+            driver,
+            directory: directory.map(Path::to_owned),
+            arguments: argv[1..].to_vec(),
+        });
+    }
+    if argv.get(1)? != "flex" {
+        return None;
+    }
+    let driver = Driver::named(argv.get(2)?.to_str()?)?;
+    Some(Call { driver, directory: None, arguments: argv[3..].to_vec() })
+}
+
+/// Answers the call on stdout.
+pub(crate) fn answer(call: &Call) -> ExitCode {
+    // With `panic = "abort"` the hook is the last thing to run: even a bug answers the kubelet.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic
+            .location()
+            .map(|at| format!(" at {}:{}", at.file(), at.line()))
+            .unwrap_or_default();
+        let reply = Reply::failure(format!("becket has a bug{place}; nothing more was done"));
+        write_line(&reply.to_line());
+        std::process::exit(1);
+    }));
+    let reply = reply(call);
+    match write_line(&reply.to_line()) {
+        true => ExitCode::from(reply.exit_status()),
+        false => ExitCode::FAILURE,
+    }
+}
+
+fn reply(call: &Call) -> Reply {
+    let settings = match Settings::load(call.directory.as_deref()) {
+        Ok(settings) => settings,
+        Err(error) => return Reply::from(error),
+    };
+    log_lines::to_syslog(call.driver.name(), settings.log_file.as_deref());
+    match serve_call(call, &settings) {
+        Ok(reply) => reply,
+        Err(error) => {
+            log::warn!("a callout was refused: {error}");
+            Reply::from(error)
+        }
+    }
+}
+
+fn serve_call(call: &Call, settings: &Settings) -> Result<Reply> {
+    let started = Instant::now();
+    let callout = Callout::parse(&call.arguments)?;
+    let engine =
+        Engine::new(State::new(&settings.state_dir), becket_backends::all()).waiting(LONGEST_WAIT);
+    let reply = serve::serve(&engine, call.driver, settings, &callout);
+    let took = started.elapsed().as_millis();
+    match &reply.message {
+        Some(message) => log::warn!("{} failed after {took} ms: {message}", callout.name()),
+        // `init` runs at every probe and says nothing new.
+        None if callout == Callout::Init => {}
+        None => log::info!("{} done in {took} ms", callout.name()),
+    }
+    Ok(reply)
+}
+
+/// One write, so that the reply is whole or absent.
+fn write_line(line: &str) -> bool {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()).is_ok()
+}

@@ -1,0 +1,77 @@
+//! What the command line's words do.
+
+mod demo;
+mod pool;
+mod snapshot;
+mod trash;
+mod volume;
+
+use crate::args::{Args, Command, Global, InPool};
+use crate::install;
+use crate::output::{self, Form, TerminalProgress};
+use becket_core::engine::Outcome;
+use becket_core::pool::State;
+use becket_core::{Engine, Error, Kind, Result};
+use clap::CommandFactory;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Runs the command. An error is shown by the caller.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let form = args.global.output;
+    match &args.command {
+        Command::Demo => demo::run(form)?,
+        Command::Pool(command) => pool::run(&engine(&args.global), command, form)?,
+        Command::Volume(command) => volume::run(&engine(&args.global), command, form)?,
+        Command::Snapshot(command) => snapshot::run(&engine(&args.global), command, form)?,
+        Command::Trash(command) => trash::run(&engine(&args.global), command, form)?,
+        Command::Reconcile(at) => return reconcile(&engine(&args.global), at, form),
+        Command::Flex(flex) => return Err(install::unknown_driver(flex.driver())),
+        Command::Install(arguments) => install::install(arguments, &args.global.state_dir)?,
+        Command::Uninstall(arguments) => install::uninstall(arguments)?,
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Args::command(), "becket", &mut std::io::stdout());
+        }
+        Command::Man { directory } => manual_pages(directory)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn engine(global: &Global) -> Engine {
+    Engine::new(State::new(&global.state_dir), becket_backends::all())
+        .reporting(Box::new(TerminalProgress::default()))
+}
+
+/// Exit status 1 says that something is left for a person to look at.
+fn reconcile(engine: &Engine, at: &InPool, form: Form) -> Result<ExitCode> {
+    let findings = engine.reconcile(&at.pool)?;
+    let word = |outcome| match outcome {
+        Outcome::Repaired => "repaired",
+        Outcome::AtWork => "at work",
+        Outcome::Reported => "look",
+    };
+    let rows: Vec<Vec<String>> = findings
+        .iter()
+        .map(|finding| vec![word(finding.outcome).to_owned(), finding.what.clone()])
+        .collect();
+    let objects: Vec<_> = findings
+        .iter()
+        .map(|finding| serde_json::json!({"outcome": word(finding.outcome), "what": finding.what}))
+        .collect();
+    output::list(form, &objects, &["outcome", "what"], &rows)?;
+    match findings.iter().any(|finding| finding.outcome == Outcome::Reported) {
+        true => Ok(ExitCode::FAILURE),
+        false => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn manual_pages(directory: &Path) -> Result<()> {
+    std::fs::create_dir_all(directory)
+        .and_then(|()| clap_mangen::generate_to(Args::command(), directory))
+        .map_err(|error| {
+            Error::new(
+                Kind::Internal,
+                format!("cannot write manual pages to `{}`: {error}", directory.display()),
+            )
+        })
+}

@@ -1,0 +1,133 @@
+//! `becket volume`.
+
+use crate::args::{VolumeCommand, VolumeCreate};
+use crate::output::{self, Form};
+use becket_core::engine::NewVolume;
+use becket_core::record::{Content, Origin, OriginKind, Provisioning, VolumeRecord};
+use becket_core::{Engine, Name, Result, size};
+use serde::Serialize;
+
+pub(super) fn run(engine: &Engine, command: &VolumeCommand, form: Form) -> Result<()> {
+    match command {
+        VolumeCommand::Create(new) => create(engine, new, form),
+        VolumeCommand::List(at) => list(engine, &at.pool, form),
+        VolumeCommand::Show { name, at } => show(engine, &at.pool, name, form),
+        VolumeCommand::Expand { name, at, size } => {
+            let record = engine.expand(&at.pool, name, *size)?;
+            let has = size::display(record.size);
+            match record.size > size::round_up(*size) {
+                true => output::say(format_args!(
+                    "volume `{name}` stays at {has}: volumes never shrink"
+                )),
+                false => output::say(format_args!("volume `{name}` has {has}")),
+            }
+            show(engine, &at.pool, name, form)
+        }
+        VolumeCommand::Delete { name, at } => {
+            engine.delete(&at.pool, name)?;
+            output::say(format_args!(
+                "volume `{name}` is deleted; `becket trash list` shows until when it can come back"
+            ));
+            Ok(())
+        }
+    }
+}
+
+fn create(engine: &Engine, new: &VolumeCreate, form: Form) -> Result<()> {
+    let origin = |kind, name: &Name| Origin { kind, name: name.clone() };
+    let from_snapshot = new.from_snapshot.as_ref().map(|name| origin(OriginKind::Snapshot, name));
+    let from_volume = new.from_volume.as_ref().map(|name| origin(OriginKind::Volume, name));
+    let content = match new.block {
+        true => Some(Content::Block),
+        false => new.filesystem.map(Content::from),
+    };
+    engine.create(
+        &new.at.pool,
+        &NewVolume {
+            content,
+            provisioning: if new.thick { Provisioning::Thick } else { Provisioning::Thin },
+            origin: from_snapshot.or(from_volume),
+            parameters: new.parameters.iter().cloned().collect(),
+            ..NewVolume::new(new.name.clone(), new.size.unwrap_or(0))
+        },
+    )?;
+    output::say(format_args!("volume `{}` is ready", new.name));
+    show(engine, &new.at.pool, &new.name, form)
+}
+
+/// A volume as `-o json` shows it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct VolumeView {
+    #[serde(flatten)]
+    record: VolumeRecord,
+    pool: Name,
+    allocated: u64,
+    /// Left out of lists, where finding them would cost a look at the whole node for each volume.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mounts: Option<Vec<String>>,
+}
+
+fn limit(size: u64) -> String {
+    if size == 0 { "none".to_owned() } else { size::display(size) }
+}
+
+fn list(engine: &Engine, pool: &Name, form: Form) -> Result<()> {
+    let records = engine.volumes(pool)?;
+    let allocated = engine.allocated(pool, &records)?;
+    let views: Vec<VolumeView> = records
+        .into_iter()
+        .zip(allocated)
+        .map(|(record, allocated)| VolumeView {
+            record,
+            pool: pool.clone(),
+            allocated,
+            mounts: None,
+        })
+        .collect();
+    let rows: Vec<Vec<String>> = views
+        .iter()
+        .map(|view| {
+            vec![
+                view.record.name.to_string(),
+                limit(view.record.size),
+                size::display(view.allocated),
+                view.record.content.name().to_owned(),
+                if view.record.provisioning == Provisioning::Thick { "thick" } else { "thin" }
+                    .to_owned(),
+                view.record.created.clone(),
+            ]
+        })
+        .collect();
+    output::list(form, &views, &["name", "size", "allocated", "content", "space", "created"], &rows)
+}
+
+fn show(engine: &Engine, pool: &Name, name: &Name, form: Form) -> Result<()> {
+    let record = engine.volume(pool, name)?;
+    let allocated = engine.allocated(pool, std::slice::from_ref(&record))?.into_iter().sum();
+    let mounts: Vec<String> =
+        engine.mounts(pool, &record)?.into_iter().map(|path| path.display().to_string()).collect();
+    let view = VolumeView { record, pool: pool.clone(), allocated, mounts: Some(mounts) };
+    let record = &view.record;
+    let origin = record.origin.as_ref().map(|origin| match origin.kind {
+        OriginKind::Snapshot => format!("snapshot {}", origin.name),
+        OriginKind::Volume => format!("volume {}", origin.name),
+    });
+    let mut fields = vec![
+        ("name", record.name.to_string()),
+        ("pool", pool.to_string()),
+        ("uuid", record.uuid.to_string()),
+        ("size", limit(record.size)),
+        ("allocated", size::display(view.allocated)),
+        ("content", record.content.name().to_owned()),
+        (
+            "space",
+            if record.provisioning == Provisioning::Thick { "thick" } else { "thin" }.to_owned(),
+        ),
+        ("origin", origin.unwrap_or_else(|| "-".to_owned())),
+        ("created", record.created.clone()),
+    ];
+    fields.extend(record.parameters.iter().map(|(key, value)| (key.as_str(), value.clone())));
+    fields.extend(view.mounts.iter().flatten().map(|path| ("mounted at", path.clone())));
+    output::object(form, &view, &fields)
+}

@@ -1,0 +1,178 @@
+//! Installing FlexVolume drivers so that a running kubelet finds them whole, and removing them.
+//!
+//! The kubelet's prober reacts to every file in its plugin directory, so the order of the file
+//! operations here is the protocol: see [`files`].
+
+mod files;
+mod kubelet;
+
+use crate::args::{DriversAndPlace, InstallArgs, UninstallArgs};
+use crate::output;
+use becket_core::{Error, Kind, Result};
+use becket_flexvolume::driver::{DEFAULT_KUBELET_ROOT, Driver, Settings};
+use becket_sys::mountinfo;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Installs or upgrades drivers, and stays to refresh them if asked.
+pub(crate) fn install(arguments: &InstallArgs, state_dir: &Path) -> Result<()> {
+    let drivers = drivers(&arguments.what)?;
+    if arguments.attachable && !drivers.iter().any(|driver| driver.can_attach()) {
+        return Err(Error::new(Kind::Invalid, "none of these drivers can be attachable")
+            .hint("only the image driver can"));
+    }
+    let running = kubelet::running();
+    let plugin_dir = plugin_dir(&arguments.what, running.as_ref())?;
+    let root = arguments.kubelet_root.clone().or(running.and_then(|kubelet| kubelet.root));
+    let kubelet_root = absolute(&root.unwrap_or_else(|| DEFAULT_KUBELET_ROOT.into()))?;
+    files::check_plugin_dir(&plugin_dir)?;
+    let state_dir = absolute(state_dir)?;
+    let executable = std::env::current_exe().map_err(|error| {
+        Error::new(Kind::Internal, format!("cannot find this program's own file: {error}"))
+    })?;
+    let settings_of = |driver: Driver| Settings {
+        state_dir: state_dir.clone(),
+        kubelet_root: kubelet_root.clone(),
+        attachable: arguments.attachable && driver.can_attach(),
+        log_file: arguments.log_file.clone(),
+    };
+    for driver in &drivers {
+        let done = files::put(&plugin_dir, *driver, &executable, &settings_of(*driver))?;
+        let directory = plugin_dir.join(driver.directory_name());
+        output::say(format_args!(
+            "driver `becket/{}` is {done} in `{}`",
+            driver.name(),
+            directory.display()
+        ));
+    }
+    match arguments.refresh {
+        None => Ok(()),
+        Some(interval) => refresh(&plugin_dir, &drivers, &executable, &settings_of, interval),
+    }
+}
+
+/// Touches the drivers for ever, and puts back one whose files are gone. Ends with the process.
+fn refresh(
+    plugin_dir: &Path,
+    drivers: &[Driver],
+    executable: &Path,
+    settings_of: &dyn Fn(Driver) -> Settings,
+    interval: Duration,
+) -> Result<()> {
+    let interval = interval.max(Duration::from_millis(100));
+    output::say(format_args!("refreshing every {}", humantime::format_duration(interval)));
+    loop {
+        std::thread::sleep(interval);
+        for driver in drivers {
+            let refreshed = match files::touch(plugin_dir, *driver) {
+                Ok(true) => Ok(()),
+                Ok(false) => files::put(plugin_dir, *driver, executable, &settings_of(*driver))
+                    .map(|_| {
+                        output::say(format_args!(
+                            "driver `becket/{}` was gone and is installed again",
+                            driver.name()
+                        ));
+                    }),
+                Err(error) => Err(error),
+            };
+            // The plugin directory may come back; a refresher that gave up would not.
+            if let Err(error) = refreshed {
+                output::error(&error);
+            }
+        }
+    }
+}
+
+/// Removes drivers of which no volume is mounted: without its driver a volume can never be
+/// unmounted by the kubelet.
+pub(crate) fn uninstall(arguments: &UninstallArgs) -> Result<()> {
+    let drivers = drivers(&arguments.what)?;
+    let plugin_dir = plugin_dir(&arguments.what, kubelet::running().as_ref())?;
+    for driver in &drivers {
+        refuse_published(&plugin_dir, *driver)?;
+    }
+    for driver in &drivers {
+        let directory = plugin_dir.join(driver.directory_name());
+        match files::remove(&plugin_dir, *driver)? {
+            true => output::say(format_args!(
+                "driver `becket/{}` is removed from `{}`",
+                driver.name(),
+                plugin_dir.display()
+            )),
+            false => output::say(format_args!(
+                "driver `becket/{}` is not installed at `{}`",
+                driver.name(),
+                directory.display()
+            )),
+        }
+    }
+    Ok(())
+}
+
+fn refuse_published(plugin_dir: &Path, driver: Driver) -> Result<()> {
+    let installed = Settings::installed(&plugin_dir.join(driver.directory_name()))?;
+    let Some(settings) = installed else { return Ok(()) };
+    let pods = settings.kubelet_root.join("pods");
+    let devices =
+        settings.kubelet_root.join("plugins/kubernetes.io/flexvolume/becket").join(driver.name());
+    let kind = driver.directory_name();
+    let is_ours = |point: &PathBuf| {
+        let in_pod = point.strip_prefix(&pods).ok().and_then(|below| below.iter().nth(2));
+        in_pod.is_some_and(|part| part == kind.as_str()) || point.starts_with(&devices)
+    };
+    let published: Vec<PathBuf> =
+        mountinfo::read()?.into_iter().map(|entry| entry.point).filter(is_ours).collect();
+    match published.first() {
+        None => Ok(()),
+        Some(first) => Err(Error::new(
+            Kind::InUse,
+            format!(
+                "driver `becket/{}` has {} volumes mounted, one at `{}`",
+                driver.name(),
+                published.len(),
+                first.display()
+            ),
+        )
+        .hint(
+            "delete the pods that use them first; without the driver they could not be unmounted",
+        )),
+    }
+}
+
+fn drivers(what: &DriversAndPlace) -> Result<Vec<Driver>> {
+    what.drivers
+        .iter()
+        .map(|name| Driver::named(name).ok_or_else(|| unknown_driver(name)))
+        .collect()
+}
+
+/// No driver of ours has this name.
+pub(crate) fn unknown_driver(name: &str) -> Error {
+    let known = Driver::ALL.map(Driver::name).join(", ");
+    Error::new(Kind::Invalid, format!("driver `{}` is not known", name.escape_debug()))
+        .hint(format!("this becket has {known}"))
+}
+
+fn plugin_dir(what: &DriversAndPlace, running: Option<&kubelet::Kubelet>) -> Result<PathBuf> {
+    if let Some(directory) = &what.plugin_dir {
+        return absolute(directory);
+    }
+    let found = running.map(|kubelet| {
+        kubelet.plugin_dir.clone().unwrap_or_else(|| kubelet::DEFAULT_PLUGIN_DIR.into())
+    });
+    found.ok_or_else(|| {
+        Error::new(
+            Kind::WrongState,
+            "no kubelet is running here that would tell its plugin directory",
+        )
+        .hint(format!("name it with --plugin-dir; it usually is `{}`", kubelet::DEFAULT_PLUGIN_DIR))
+    })
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    let full = std::path::absolute(path).map_err(|error| {
+        Error::new(Kind::Invalid, format!("`{}` is no path: {error}", path.display()))
+    })?;
+    // What mounts show is the real path, so that is what is compared with.
+    Ok(full.canonicalize().unwrap_or(full))
+}

@@ -1,0 +1,193 @@
+//! Deleting: never while in use, never for good at once, never said of what cannot be seen.
+
+use super::*;
+use crate::record::TrashKind;
+
+pub(super) const CHECKS: &[Check] = &[
+    (what_is_in_use_is_not_deleted, "what is in use is not deleted"),
+    (deleting_goes_through_the_trash, "deleting goes through the trash, and back"),
+    (emptying_the_trash_is_for_good, "emptying the trash is for good"),
+    (an_absent_volume_is_deleted_already, "an absent volume of a healthy pool is deleted already"),
+    (absence_is_not_concluded_from_a_sick_pool, "absence is not concluded from a pool that is not whole"),
+    (purging_stays_on_its_own_mount, "purging stays on its own mount"),
+    (a_pool_in_use_is_not_deleted, "a pool with anything in it is not deleted"),
+];
+
+fn what_is_in_use_is_not_deleted(ground: &Ground) {
+    for content in ground.mountable() {
+        let name = content.name();
+        ground.create(name, content);
+        let delete = || ground.engine().delete(&ground.pool, &named(name));
+        write(&ground.stage(name).join("data"), b"kept");
+        refused(delete(), Kind::InUse, "deleting a staged volume");
+        let pod = ground.publish(name, "pod", true);
+        refused(delete(), Kind::InUse, "deleting a published volume");
+        expect_file(&pod.join("data"), b"kept");
+        // Published and no longer staged: still in use.
+        mount::unmount(&ground.staging(name).path()).unwrap();
+        refused(delete(), Kind::InUse, "deleting a volume that a pod has");
+        expect_file(&pod.join("data"), b"kept");
+        ground.unpublish("pod");
+        ground.unstage(name);
+        must(delete(), "delete a volume at once after its last unmount");
+        must(delete(), "delete it again");
+        let looked = ground.engine().volume(&ground.pool, &named(name));
+        refused(looked, Kind::NotFound, "the deleted volume");
+    }
+}
+
+fn deleting_goes_through_the_trash(ground: &Ground) {
+    let (engine, content) = (ground.engine(), ground.mountable().next().unwrap());
+    let made = ground.create("v", content);
+    write(&ground.stage("v").join("data"), b"second thoughts");
+    ground.unstage("v");
+    ground.expect_at_rest("v");
+    super::copies::snapshot(ground, "s", "v");
+    must(engine.delete(&ground.pool, &named("v")), "delete the volume");
+    must(engine.delete_snapshot(&ground.pool, &named("s")), "delete the snapshot");
+    let trash = engine.trash(&ground.pool).unwrap();
+    let held: Vec<_> = trash.iter().map(|held| (held.kind, held.name.as_str())).collect();
+    assert!(held.contains(&(TrashKind::Volume, "v")), "the trash has {held:?}");
+    assert!(held.contains(&(TrashKind::Snapshot, "s")), "the trash has {held:?}");
+    // A new volume of that name is not replaced by the old one.
+    ground.create("v", content);
+    let ticket = trash.iter().find(|held| held.kind == TrashKind::Volume).unwrap();
+    let over = engine.restore_trash(&ground.pool, ticket.id);
+    refused(over, Kind::Conflict, "restoring over a new volume");
+    must(engine.delete(&ground.pool, &named("v")), "delete the new volume");
+    for held in &trash {
+        must(engine.restore_trash(&ground.pool, held.id), "restore from the trash");
+    }
+    assert_eq!(ground.record("v"), made, "what was restored is another volume");
+    expect_file(&ground.stage("v").join("data"), b"second thoughts");
+    ground.unstage("v");
+    must(engine.snapshot(&ground.pool, &named("s")), "look up the restored snapshot");
+    let again = engine.restore_trash(&ground.pool, ticket.id);
+    refused(again, Kind::NotFound, "restoring what is no longer in the trash");
+}
+
+fn emptying_the_trash_is_for_good(ground: &Ground) {
+    let engine = ground.engine();
+    ground.create("v", ground.any());
+    must(engine.delete(&ground.pool, &named("v")), "delete");
+    let early = engine.empty_trash(&ground.pool, false).unwrap();
+    assert!(early.is_empty(), "the retention time is not kept: {early:?}");
+    let removed = engine.empty_trash(&ground.pool, true).unwrap();
+    assert_eq!(removed.len(), 1);
+    assert!(engine.trash(&ground.pool).unwrap().is_empty());
+    assert!(engine.empty_trash(&ground.pool, true).unwrap().is_empty());
+}
+
+fn an_absent_volume_is_deleted_already(ground: &Ground) {
+    for _ in 0..2 {
+        must(ground.engine().delete(&ground.pool, &named("absent")), "delete what is absent");
+        let deleted = ground.engine().delete_snapshot(&ground.pool, &named("absent"));
+        must(deleted, "delete an absent snapshot");
+    }
+    let elsewhere = ground.engine().delete(&named("no-such-pool"), &named("v"));
+    refused(elsewhere, Kind::NotFound, "deleting in a pool that never was");
+}
+
+/// Incident I8: a pool that is not there made every deletion succeed.
+fn absence_is_not_concluded_from_a_sick_pool(ground: &Ground) {
+    let engine = ground.engine();
+    ground.create("v", ground.any());
+    super::copies::snapshot(ground, "s", "v");
+    let pool = ground.pool().dir.path().canonicalize().unwrap();
+    let aside = pool.with_extension("aside");
+    for part in ["pool.json", "volumes", "snapshots", "preparing", "trash"] {
+        let there = pool.join(part);
+        if !there.exists() {
+            continue;
+        }
+        std::fs::rename(&there, &aside).unwrap();
+        for name in ["v", "absent"] {
+            let outcomes = [
+                engine.delete(&ground.pool, &named(name)),
+                engine.delete_snapshot(&ground.pool, &named(name)),
+            ];
+            for outcome in outcomes.into_iter().filter_map(Result::err) {
+                assert_eq!(outcome.kind(), Kind::Unavailable, "without `{part}`: {outcome}");
+            }
+        }
+        let (volume, snapshot) = (
+            engine.delete(&ground.pool, &named("absent")),
+            engine.delete_snapshot(&ground.pool, &named("absent")),
+        );
+        match part {
+            "volumes" => drop(refused(volume, Kind::Unavailable, "a delete without volumes")),
+            "snapshots" => drop(refused(snapshot, Kind::Unavailable, "a delete without snapshots")),
+            "pool.json" => {
+                refused(volume, Kind::Unavailable, "a delete without pool.json");
+                refused(snapshot, Kind::Unavailable, "a snapshot's delete without pool.json");
+            }
+            _ => {}
+        }
+        std::fs::rename(&aside, &there).unwrap();
+        for kept in engine.trash(&ground.pool).unwrap() {
+            must(engine.restore_trash(&ground.pool, kept.id), "restore");
+        }
+        ground.record("v");
+    }
+    // The whole directory gone, as when its disk is not mounted.
+    std::fs::rename(&pool, &aside).unwrap();
+    for empty in [false, true] {
+        if empty {
+            std::fs::create_dir(&pool).unwrap();
+        }
+        let name = named("v");
+        refused(engine.delete(&ground.pool, &name), Kind::Unavailable, "a delete without the pool");
+        refused(engine.volume(&ground.pool, &name), Kind::Unavailable, "a look without the pool");
+        refused(engine.volumes(&ground.pool), Kind::Unavailable, "a list without the pool");
+        let made = engine.create(&ground.pool, &ground.request("v", ground.any()));
+        refused(made, Kind::Unavailable, "a creation without the pool");
+    }
+    std::fs::remove_dir(&pool).unwrap();
+    std::fs::rename(&aside, &pool).unwrap();
+    ground.record("v");
+}
+
+/// Incidents I4 and I5: a recursive removal went through a mount.
+fn purging_stays_on_its_own_mount(ground: &Ground) {
+    let engine = ground.engine();
+    ground.create("v", ground.any());
+    must(engine.delete(&ground.pool, &named("v")), "delete");
+    let ticket = engine.trash(&ground.pool).unwrap().remove(0);
+    let place = ground.pool().dir.path().join("trash").join(ticket.id.to_string());
+    if !place.is_dir() {
+        return;
+    }
+    let outside = ground.root.join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    write(&outside.join("precious"), b"kept");
+    std::os::unix::fs::symlink(&outside, place.join("link")).unwrap();
+    mount_foreign(&place.join("mounted"));
+    write(&place.join("mounted/precious"), b"kept too");
+    assert!(engine.empty_trash(&ground.pool, true).is_err(), "a mount in the trash went unnoticed");
+    expect_file(&place.join("mounted/precious"), b"kept too");
+    mount::unmount(&place.join("mounted")).unwrap();
+    // Deeper than there are file descriptors.
+    let mut deep = place.clone();
+    for _ in 0..1500 {
+        deep.push("d");
+        if deep.as_os_str().len() > 3900 {
+            break;
+        }
+        std::fs::create_dir(&deep).unwrap();
+    }
+    must(engine.empty_trash(&ground.pool, true), "empty the trash");
+    assert!(!place.exists(), "the trash is not empty");
+    expect_file(&outside.join("precious"), b"kept");
+}
+
+fn a_pool_in_use_is_not_deleted(ground: &Ground) {
+    let engine = ground.engine();
+    ground.create("v", ground.any());
+    refused(engine.delete_pool(&ground.pool), Kind::InUse, "deleting a pool with a volume");
+    must(engine.delete(&ground.pool, &named("v")), "delete");
+    refused(engine.delete_pool(&ground.pool), Kind::InUse, "deleting a pool with trash");
+    must(engine.empty_trash(&ground.pool, true), "empty the trash");
+    must(engine.delete_pool(&ground.pool), "delete an empty pool");
+    refused(engine.open(&ground.pool), Kind::NotFound, "opening the deleted pool");
+    must(engine.delete_pool(&ground.pool), "delete it again");
+}
