@@ -222,7 +222,10 @@ impl Backend for Image {
             return Ok(false);
         };
         let (device, inode) = identity(pool, volume, Place::Ready)?;
-        Ok(LoopDevice::open(number)?.is_some_and(|open| open.backs(device, inode)))
+        match LoopDevice::open(number)? {
+            Some(open) => Ok(open.backs(device, inode)?),
+            None => Ok(false),
+        }
     }
 
     fn copy_to_snapshot(

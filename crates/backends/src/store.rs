@@ -67,12 +67,15 @@ pub(crate) fn pool_space(pool: &Pool) -> Result<Space> {
 }
 
 fn area<R: Stored>(pool: &Pool, place: Place) -> Result<Dir> {
-    let path = match place {
-        Place::Ready => R::AREA.to_owned(),
-        Place::Preparing => format!("{PREPARING}/{}", R::AREA),
-    };
-    // A pool without its areas is not healthy: absence must not be concluded from it.
-    pool.dir.open_dir(&path).map_err(|error| match error.errno {
+    match place {
+        Place::Ready => open_area(pool, R::AREA),
+        Place::Preparing => open_area(pool, &format!("{PREPARING}/{}", R::AREA)),
+    }
+}
+
+/// A pool without its areas is not healthy: absence must not be concluded from it.
+fn open_area(pool: &Pool, path: &str) -> Result<Dir> {
+    pool.dir.open_dir(path).map_err(|error| match error.errno {
         Errno::NOENT => Error::new(
             Kind::Unavailable,
             format!("pool `{}` is not whole: `{path}` is missing", pool.name()),
@@ -177,7 +180,7 @@ pub(crate) fn discard<R: Stored>(pool: &Pool, name: &Name) -> Result<()> {
 const DISCARDED: &str = "discarded-";
 
 fn trash_area(pool: &Pool) -> Result<Dir> {
-    Ok(pool.dir.open_dir(TRASH)?)
+    open_area(pool, TRASH)
 }
 
 fn visible_area(pool: &Pool, kind: TrashKind) -> Result<Dir> {
@@ -254,9 +257,10 @@ pub(crate) fn revive(pool: &Pool, trash: &TrashRecord) -> Result<()> {
     Ok(area.open_dir(&trash.name)?.remove_file(TrashRecord::FILE)?)
 }
 
-/// Removes something in the trash for good.
+/// Removes something in the trash for good. Half removed it may have lost its record, so it is no
+/// longer listed from the first moment on, and a removal cut short is finished as a discarded one.
 pub(crate) fn purge(pool: &Pool, trash: &TrashRecord) -> Result<()> {
-    Ok(trash_area(pool)?.purge(trash.id.to_string())?)
+    remove_through_trash(pool, &trash_area(pool)?, &trash.id.to_string())
 }
 
 /// Removes what was discarded by somebody who was killed before the end of it.

@@ -4,9 +4,9 @@ use becket_core::progress::Progress;
 use becket_core::{Error, Kind, Result, size};
 use clap::ValueEnum;
 use serde::Serialize;
-use std::cell::Cell;
 use std::io::{IsTerminal, Write};
 use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The form of what goes to stdout.
@@ -97,15 +97,16 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 /// Progress as one line that is written over, on a terminal only.
 #[derive(Default)]
 pub(crate) struct TerminalProgress {
-    last: Cell<Option<Instant>>,
+    last: Mutex<Option<Instant>>,
 }
 
 impl Progress for TerminalProgress {
     fn advance(&self, what: &str, done: u64, total: u64) -> ControlFlow<()> {
         let mut stderr = std::io::stderr();
-        let due = self.last.get().is_none_or(|last| last.elapsed() > Duration::from_millis(100));
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| last.elapsed() > Duration::from_millis(100));
         if stderr.is_terminal() && (due || done >= total) {
-            self.last.set(Some(Instant::now()));
+            *last = Some(Instant::now());
             let percent = (done * 100).checked_div(total).unwrap_or(100);
             let (done, total) = (size::display(done), size::display(total));
             let end = if percent >= 100 { "\n" } else { "" };

@@ -53,7 +53,7 @@ pub struct Ground {
     pub keep: Box<dyn std::any::Any + Send + Sync>,
 }
 
-/// Runs every check, each on a ground of its own. Panics at the first promise that is broken.
+/// Runs every check, each on a ground of its own. Panics in the end if a promise was broken.
 pub fn run(make: &dyn Fn() -> Ground) {
     let suites: &[(&str, &[Check])] = &[
         ("birth", birth::CHECKS),
@@ -68,16 +68,21 @@ pub fn run(make: &dyn Fn() -> Ground) {
         ("reconciling", reconciling::CHECKS),
         ("block", block::CHECKS),
     ];
+    let mut broken = Vec::new();
     for (suite, checks) in suites {
         for (check, promise) in *checks {
-            let begun = Instant::now();
-            let ground = make();
             eprintln!("{suite}: {promise}");
-            check(&ground);
+            let (begun, ground) = (Instant::now(), make());
+            // The message of the panic was printed where it happened.
+            let kept = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(&ground)));
+            if kept.is_err() {
+                broken.push(format!("{suite}: {promise}"));
+            }
             drop(ground);
             eprintln!("    {} ms", begun.elapsed().as_millis());
         }
     }
+    assert!(broken.is_empty(), "broken promises:\n  {}", broken.join("\n  "));
 }
 
 /// A check and the promise it tests, as a sentence.
@@ -110,18 +115,11 @@ impl Ground {
     }
 
     fn create(&self, name: &str, content: Content) -> VolumeRecord {
-        must(
-            self.engine()
-                .create(&self.pool, &self.request(name, content)),
-            "create a volume",
-        )
+        must(self.engine().create(&self.pool, &self.request(name, content)), "create a volume")
     }
 
     fn record(&self, name: &str) -> VolumeRecord {
-        must(
-            self.engine().volume(&self.pool, &named(name)),
-            "look up a volume",
-        )
+        must(self.engine().volume(&self.pool, &named(name)), "look up a volume")
     }
 
     fn target(&self, relative: &str) -> Target {
@@ -135,26 +133,17 @@ impl Ground {
     /// Stages the volume at its staging path below the root, and gives that path.
     fn stage(&self, name: &str) -> PathBuf {
         let staging = self.staging(name);
-        must(
-            self.engine().stage(&self.pool, &named(name), &staging),
-            "stage a volume",
-        );
+        must(self.engine().stage(&self.pool, &named(name), &staging), "stage a volume");
         staging.path()
     }
 
     fn unstage(&self, name: &str) {
         let staging = self.staging(name);
-        must(
-            self.engine().unstage(&self.pool, &named(name), &staging),
-            "unstage a volume",
-        );
+        must(self.engine().unstage(&self.pool, &named(name), &staging), "unstage a volume");
     }
 
     fn try_publish(&self, name: &str, at: &str, readonly: bool) -> Result<()> {
-        let publication = Publication {
-            readonly,
-            ..Publication::default()
-        };
+        let publication = Publication { readonly, ..Publication::default() };
         self.engine().publish(
             &self.pool,
             &named(name),
@@ -170,10 +159,7 @@ impl Ground {
     }
 
     fn unpublish(&self, at: &str) {
-        must(
-            self.engine().unpublish(&self.target(at)),
-            "unpublish a target",
-        );
+        must(self.engine().unpublish(&self.target(at)), "unpublish a target");
     }
 
     /// Paths at which something below `path` is mounted.
@@ -206,10 +192,7 @@ impl Ground {
 
     /// The contents that are mounted.
     fn mountable(&self) -> impl Iterator<Item = Content> + '_ {
-        self.contents
-            .iter()
-            .copied()
-            .filter(|content| *content != Content::Block)
+        self.contents.iter().copied().filter(|content| *content != Content::Block)
     }
 }
 
@@ -237,28 +220,26 @@ fn refused<T: Debug>(result: Result<T>, kind: Kind, what: &str) -> Error {
 /// Writes a file and makes it durable.
 #[track_caller]
 fn write(path: &Path, bytes: &[u8]) {
-    std::fs::write(path, bytes).unwrap_or_else(|error| panic!("write `{}`: {error}", path.display()));
+    std::fs::write(path, bytes)
+        .unwrap_or_else(|error| panic!("write `{}`: {error}", path.display()));
     File::open(path).unwrap().sync_all().unwrap();
 }
 
 #[track_caller]
 fn expect_file(path: &Path, bytes: &[u8]) {
-    let found = std::fs::read(path).unwrap_or_else(|error| panic!("read `{}`: {error}", path.display()));
+    let found =
+        std::fs::read(path).unwrap_or_else(|error| panic!("read `{}`: {error}", path.display()));
     assert!(found == bytes, "`{}` has other content than was written", path.display());
 }
 
 /// Bytes that are not all alike.
 fn pattern(length: usize, seed: u8) -> Vec<u8> {
-    (0..length)
-        .map(|index| (index.wrapping_mul(31) >> 3) as u8 ^ seed)
-        .collect()
+    (0..length).map(|index| (index.wrapping_mul(31) >> 3) as u8 ^ seed).collect()
 }
 
 /// Size in bytes of the filesystem at `path`.
 fn total(path: &Path) -> u64 {
-    becket_sys::space::of(File::open(path).unwrap().as_fd(), path)
-        .unwrap()
-        .total
+    becket_sys::space::of(File::open(path).unwrap().as_fd(), path).unwrap().total
 }
 
 /// Mounts a foreign filesystem at `path`.

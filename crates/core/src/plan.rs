@@ -222,6 +222,9 @@ fn staged(observed: &Observed) -> Plan {
 }
 
 fn published(observed: &Observed, readonly: bool) -> Plan {
+    if observed.volume.is_none() {
+        return Plan::Conflict(Conflict::Missing);
+    }
     match (observed.target, observed.staging) {
         (Spot::Ours { readonly: is }, _) if is == readonly => Plan::Nothing,
         (Spot::Ours { .. }, _) => Plan::Conflict(Conflict::OtherAccess),

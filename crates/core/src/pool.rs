@@ -95,8 +95,13 @@ impl State {
                 format!("`{}` holds the pool `{}`, not `{name}`", path.display(), record.name),
             ));
         }
+        self.pool(record, dir)
+    }
+
+    /// The pool with this record in this directory.
+    pub(crate) fn pool(&self, record: PoolRecord, dir: Dir) -> Result<Pool> {
         let locks = beneath::ensure_path(&self.path.join("locks").join(record.uuid.to_string()))?;
-        let staged = self.staged().join(name);
+        let staged = self.staged().join(&record.name);
         Ok(Pool { record, dir, locks, staged })
     }
 
@@ -110,22 +115,30 @@ impl State {
         path.map_or_else(|| self.path.join("pools").join(name), Path::to_owned)
     }
 
-    /// Makes the directory of a new pool and links it into the state directory. What is in it
-    /// already stays: the caller has looked.
-    pub fn make_place(&self, name: &Name, path: Option<&Path>) -> Result<Dir> {
+    /// Makes the directory of a new pool. Without a path of its own it is hidden, and nobody opens
+    /// the pool before [`State::show_place`]. What is in it already stays: the caller has looked.
+    pub(crate) fn make_place(&self, name: &Name, path: Option<&Path>) -> Result<Dir> {
         let pools = self.pools()?;
-        let place = self.place_of(name, path);
-        let dir = beneath::ensure_path(&place)?;
-        if path.is_some() && !pools.contains(name)? {
-            std::os::unix::fs::symlink(&place, pools.path().join(name)).map_err(|error| {
-                Error::new(
-                    Kind::Internal,
-                    format!("cannot link pool `{name}` to its place: {error}"),
-                )
-            })?;
-            pools.sync()?;
+        match path {
+            Some(path) => Ok(beneath::ensure_path(path)?),
+            None if pools.contains(name)? => Ok(Dir::open(pools.path().join(name))?),
+            None => Ok(pools.ensure_dir(hidden(name), 0o700)?),
         }
-        Ok(dir)
+    }
+
+    /// Makes a new pool known under its name, in one step.
+    pub(crate) fn show_place(&self, name: &Name, path: Option<&Path>) -> Result<()> {
+        let pools = self.pools()?;
+        if pools.contains(name)? {
+            return Ok(());
+        }
+        let Some(path) = path else {
+            return Ok(pools.rename_into(&hidden(name), &pools, name.as_str())?);
+        };
+        std::os::unix::fs::symlink(path, pools.path().join(name)).map_err(|error| {
+            Error::new(Kind::Internal, format!("cannot link pool `{name}` to its place: {error}"))
+        })?;
+        Ok(pools.sync()?)
     }
 
     /// Forgets the pool `name`, whose own directory the caller has emptied or wants to keep.
@@ -136,6 +149,11 @@ impl State {
             other => Ok(other?),
         }
     }
+}
+
+/// Where a new pool is made: names of pools do not start with a dot.
+fn hidden(name: &Name) -> String {
+    format!(".{name}.new")
 }
 
 impl Pool {

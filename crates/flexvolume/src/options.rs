@@ -1,6 +1,7 @@
 //! The JSON argument: a flat object of strings.
 
 use becket_core::{Error, Kind, Result};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -28,27 +29,28 @@ impl Options {
         if bytes.len() > LARGEST {
             return wrong(format!("they have {} bytes, and {LARGEST} is the most", bytes.len()));
         }
-        let values: BTreeMap<String, serde_json::Value> = match serde_json::from_slice(bytes) {
-            Ok(values) => values,
+        let Pairs(pairs) = match serde_json::from_slice(bytes) {
+            Ok(pairs) => pairs,
             // The parser's own words could quote a value, and a value could be a secret.
             Err(error) => {
                 return wrong(format!("line {}, column {} is wrong", error.line(), error.column()));
             }
         };
         let mut options = BTreeMap::new();
-        for (key, value) in values.into_iter().filter(|(key, _)| !key.starts_with(SECRET)) {
-            match value {
-                serde_json::Value::String(text) => {
-                    options.insert(key, text);
-                }
-                serde_json::Value::Null => {}
-                other => {
-                    let key: String = key.chars().take(60).flat_map(char::escape_debug).collect();
-                    return wrong(format!("`{key}` is {}", kind_of(&other)));
-                }
+        for (key, value) in pairs.into_iter().filter(|(key, _)| !key.starts_with(SECRET)) {
+            let value = match value {
+                serde_json::Value::String(text) => Some(text),
+                serde_json::Value::Null => None,
+                other => return wrong(format!("`{}` is {}", shown(&key), kind_of(&other))),
+            };
+            // Which of the two was meant is not ours to guess.
+            if options.contains_key(&key) {
+                return wrong(format!("`{}` is in it twice", shown(&key)));
             }
+            options.insert(key, value);
         }
-        Ok(Options(options))
+        let set = options.into_iter().filter_map(|(key, value)| Some((key, value?)));
+        Ok(Options(set.collect()))
     }
 
     /// The volume's own option `key`; an empty one counts as unset.
@@ -67,8 +69,7 @@ impl Options {
         match own.into_iter().find(|key| !known.contains(&key.as_str())) {
             None => Ok(()),
             Some(key) => {
-                let shown: String = key.chars().take(60).flat_map(char::escape_debug).collect();
-                Err(Error::new(Kind::Invalid, format!("option `{shown}` is not known"))
+                Err(Error::new(Kind::Invalid, format!("option `{}` is not known", shown(key)))
                     .hint(format!("this driver knows {}", known.join(", "))))
             }
         }
@@ -81,10 +82,7 @@ impl Options {
             Some("ro") => Ok(true),
             Some(other) => Err(Error::new(
                 Kind::Invalid,
-                format!(
-                    "`kubernetes.io/readwrite` is `{}`, neither ro nor rw",
-                    other.escape_debug()
-                ),
+                format!("`kubernetes.io/readwrite` is `{}`, neither ro nor rw", shown(other)),
             )),
         }
     }
@@ -92,16 +90,47 @@ impl Options {
     /// The pod's fsGroup. Kubernetes 1.15 renamed the key by accident, so there are two.
     pub fn group(&self) -> Result<Option<u32>> {
         let text = self.kubernetes("mounterArgs.FsGroup").or_else(|| self.kubernetes("fsGroup"));
-        text.map(|text| {
-            text.parse().map_err(|_| {
-                Error::new(
-                    Kind::Invalid,
-                    format!("fsGroup `{}` is no group id", text.escape_debug()),
-                )
-            })
+        text.map(|text| match text.parse() {
+            // chown(2) takes the last one for "leave it as it is".
+            Ok(group) if group != u32::MAX => Ok(group),
+            _ => Err(Error::new(
+                Kind::Invalid,
+                format!("fsGroup `{}` is no group id", shown(text)),
+            )),
         })
         .transpose()
     }
+}
+
+/// The members of one JSON object, in their order and with those that repeat a key.
+struct Pairs(Vec<(String, serde_json::Value)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Pairs, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Pairs;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> std::result::Result<Pairs, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// Text from outside, as messages quote it: escaped, and no longer than a line.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().take(60).flat_map(char::escape_debug).collect()
 }
 
 /// Keys only: values are the user's.
@@ -151,7 +180,7 @@ mod tests {
         ] {
             assert_eq!(Options::parse(json.as_bytes()).unwrap().group().unwrap(), group);
         }
-        for bad in ["-1", "x", "4294967296"] {
+        for bad in ["-1", "x", "4294967295", "4294967296"] {
             let json = format!(r#"{{"kubernetes.io/fsGroup":"{bad}"}}"#);
             assert!(Options::parse(json.as_bytes()).unwrap().group().is_err());
         }
@@ -180,6 +209,8 @@ mod tests {
             "{\"a\":true}",
             "{}{}",
             "{'a':'b'}",
+            "{\"a\":\"b\",\"a\":\"b\"}",
+            "{\"a\":\"b\",\"a\":null}",
             &large,
         ] {
             assert_eq!(Options::parse(bad.as_bytes()).unwrap_err().kind(), Kind::Invalid);

@@ -7,9 +7,11 @@ use crate::driver::{Driver, Settings};
 use crate::options::Options;
 use crate::reply::Reply;
 use becket_core::engine::Publication;
+use becket_core::record::VolumeRecord;
 use becket_core::target::Target;
-use becket_core::{Engine, Error, Kind, Result};
+use becket_core::{Engine, Error, Kind, Name, Result};
 use request::Request;
+use rustix::fs::FileType;
 use std::path::{Path, PathBuf};
 
 /// Does what the callout asks and gives the answer. Errors become replies; none is lost.
@@ -37,9 +39,10 @@ impl Serving<'_> {
             }
             Callout::Mount(directory, options) => self.mount(directory, options),
             Callout::Unmount(directory) => self.unmount(directory),
-            Callout::ExpandFs(options, _, _, bytes) | Callout::ExpandVolume(options, _, bytes) => {
-                self.expand(options, *bytes)
+            Callout::ExpandVolume(options, _, bytes) => {
+                self.expand(options, *bytes, Engine::expand_storage)
             }
+            Callout::ExpandFs(options, _, _, bytes) => self.expand(options, *bytes, Engine::expand),
             // The kubelet throws the name away and uses its own; only a failure would matter.
             Callout::GetVolumeName(_) | Callout::Unknown(_) => Ok(Reply::not_supported()),
             // From here on: the attach and device callouts, for drivers installed with them.
@@ -69,9 +72,22 @@ impl Serving<'_> {
         })
     }
 
+    /// A directory to mount at, which the kubelet has made or may leave to us. What is wrong with it
+    /// is found before a volume is made or staged for it.
+    fn directory(&self, path: &Path) -> Result<Target> {
+        let target = self.target(path)?;
+        match target.look()? {
+            Some(point) if point.kind != FileType::Directory => Err(Error::new(
+                Kind::Invalid,
+                format!("path `{}` is refused: it is no directory", path.display()),
+            )),
+            _ => Ok(target),
+        }
+    }
+
     /// Mount-only: stage in the state directory and publish, in one.
     fn mount(&self, directory: &Path, options: &Options) -> Result<Reply> {
-        let target = self.target(directory)?;
+        let target = self.directory(directory)?;
         let request = self.request(options)?;
         let record = request.existing(self.engine)?;
         let publication = request.publication(options, record.as_ref())?;
@@ -85,7 +101,7 @@ impl Serving<'_> {
 
     /// Attachable: publish from where `mountdevice` mounted.
     fn mount_staged(&self, directory: &Path, options: &Options) -> Result<Reply> {
-        let target = self.target(directory)?;
+        let target = self.directory(directory)?;
         let request = self.request(options)?;
         let staging = self.target(&self.device_directory(options)?)?;
         let publication = Publication { below: None, ..request.publication(options, None)? };
@@ -132,15 +148,21 @@ impl Serving<'_> {
     }
 
     fn mount_device(&self, directory: &Path, options: &Options) -> Result<Reply> {
-        let staging = self.target(directory)?;
+        let staging = self.directory(directory)?;
         let request = self.request(options)?;
         self.engine.stage(&request.pool, &request.name, &staging)?;
         Ok(Reply::success())
     }
 
-    fn expand(&self, options: &Options, bytes: u64) -> Result<Reply> {
+    /// No released Kubernetes calls `expandvolume`, so `expandfs` grows the storage too.
+    fn expand(
+        &self,
+        options: &Options,
+        bytes: u64,
+        expand: impl FnOnce(&Engine, &Name, &Name, u64) -> Result<VolumeRecord>,
+    ) -> Result<Reply> {
         let request = self.request(options)?;
-        let record = self.engine.expand(&request.pool, &request.name, bytes)?;
+        let record = expand(self.engine, &request.pool, &request.name, bytes)?;
         Ok(Reply { volume_new_size: Some(record.size), ..Reply::success() })
     }
 }

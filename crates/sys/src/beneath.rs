@@ -210,7 +210,11 @@ impl Dir {
             Err(error) if matches!(error.errno, Errno::ISDIR | Errno::PERM) => {}
             other => return other,
         }
-        let inner = self.open_dir_same_mount(name)?;
+        let inner = match self.open_dir_same_mount(name) {
+            // Somebody else was removing it too.
+            Err(error) if error.errno == Errno::NOENT => return Ok(()),
+            other => other?,
+        };
         for entry in rustix::fs::Dir::read_from(&inner.fd).on("list", &inner.path)? {
             let entry = entry.on("list", &inner.path)?;
             let name = entry.file_name().to_bytes();

@@ -17,7 +17,7 @@ use std::path::Path;
 pub fn smallest(kind: Kind) -> u64 {
     const MIB: u64 = 1024 * 1024;
     match kind {
-        Kind::Ext4 => 4 * MIB,
+        Kind::Ext4 => 8 * MIB,
         Kind::Xfs => 300 * MIB,
         Kind::Btrfs => 128 * MIB,
     }
@@ -39,15 +39,21 @@ pub fn maker(kind: Kind) -> &'static str {
 pub fn make(kind: Kind, target: &Path, id: [u8; 16], discard: bool) -> Result<()> {
     let id = display_uuid(id);
     let uuid_option = format!("uuid={id}");
-    let mut arguments: Vec<&OsStr> = match (kind, discard) {
-        // No blocks are reserved for root: a volume belongs to its workload alone.
-        (Kind::Ext4, true) => words(&["-q", "-m", "0", "-U", &id]),
-        (Kind::Ext4, false) => words(&["-q", "-m", "0", "-U", &id, "-E", "nodiscard"]),
-        (Kind::Xfs, true) => words(&["-q", "-m", &uuid_option]),
-        (Kind::Xfs, false) => words(&["-q", "-K", "-m", &uuid_option]),
-        (Kind::Btrfs, true) => words(&["-q", "-U", &id]),
-        (Kind::Btrfs, false) => words(&["-q", "-K", "-U", &id]),
+    // Blocks and sectors of 4,096 bytes suit every loop device; see `loop_device::SECTOR`.
+    let mut arguments: Vec<&OsStr> = match kind {
+        // No blocks are reserved for root: a volume belongs to its workload alone. With a seed of its
+        // own for checksums a copy's UUID can be changed (Linux 4.4).
+        Kind::Ext4 => {
+            words(&["-q", "-m", "0", "-b", "4096", "-O", "metadata_csum_seed", "-U", &id])
+        }
+        Kind::Xfs => words(&["-q", "-s", "size=4096", "-m", &uuid_option]),
+        Kind::Btrfs => words(&["-q", "-s", "4096", "-U", &id]),
     };
+    match (kind, discard) {
+        (_, true) => {}
+        (Kind::Ext4, false) => arguments.extend(words(&["-E", "nodiscard"])),
+        (Kind::Xfs | Kind::Btrfs, false) => arguments.push(OsStr::new("-K")),
+    }
     arguments.push(target.as_os_str());
     run_well(maker(kind), &arguments, b"")
 }
@@ -68,19 +74,22 @@ fn check_ext4(device: &Path, how: &str) -> Result<()> {
     }
 }
 
-/// Gives the unmounted, cleanly closed filesystem on `device` another UUID.
+/// Gives the unmounted filesystem on `target`, a device or an image file, another UUID. xfs has to
+/// be closed cleanly.
 ///
 /// ext4 is not done here: its UUID changes while mounted, see [`set_ext4_uuid`].
-pub fn set_uuid(kind: Kind, device: &Path, id: [u8; 16]) -> Result<()> {
-    let id = display_uuid(id);
+pub fn set_uuid(kind: Kind, target: &Path, id: [u8; 16]) -> Result<()> {
     match kind {
         Kind::Ext4 => Ok(()),
         Kind::Xfs => {
-            run_well("xfs_admin", &[OsStr::new("-U"), OsStr::new(&id), device.as_os_str()], b"")
+            let id = display_uuid(id);
+            run_well("xfs_admin", &[OsStr::new("-U"), OsStr::new(&id), target.as_os_str()], b"")
         }
-        // `-M` stores the new UUID in the superblock only, so it takes no time; it asks first.
         Kind::Btrfs => {
-            run_well("btrfstune", &[OsStr::new("-M"), OsStr::new(&id), device.as_os_str()], b"y\n")
+            let file = File::options().read(true).write(true).open(target).on("open", target)?;
+            let size =
+                rustix::fs::seek(&file, rustix::fs::SeekFrom::End(0)).on("read size of", target)?;
+            crate::btrfs::set_uuid(&file, size, id, target)
         }
     }
 }

@@ -22,6 +22,7 @@
 //! | [`space`] | how full a filesystem is |
 
 pub mod beneath;
+mod btrfs;
 pub mod child;
 pub mod copy;
 mod error;

@@ -27,6 +27,15 @@ const LO_FLAGS_DIRECT_IO: u32 = 16;
 /// Block major number of loop devices (`linux/major.h`).
 pub const MAJOR: u32 = 7;
 
+/// The sector size of every device. Left to itself the kernel takes what direct I/O needs, which is
+/// the sector size of the disk below, and since Linux 6.15 a whole block once the image shares
+/// blocks: a volume would change its sector size when a snapshot of it is taken or its pool moves, and
+/// a filesystem with smaller sectors or blocks could then not be mounted any more.
+pub const SECTOR: u32 = 4096;
+
+/// `BTRFS_SUPER_MAGIC` of `linux/magic.h`.
+const BTRFS: i64 = 0x9123_683e;
+
 /// `struct loop_info64` of `linux/loop.h`.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -72,7 +81,8 @@ pub struct LoopDevice {
 }
 
 /// Attaches `image` to a free loop device, with direct I/O where the filesystem below allows it
-/// (otherwise the kernel goes through the page cache by itself).
+/// (otherwise the kernel goes through the page cache by itself). Not on btrfs: there a page that changes
+/// while it is written directly leaves a wrong checksum (until Linux 6.15), and reading it fails.
 ///
 /// The caller must have made sure, under its own lock, that the image is attached nowhere else: the
 /// kernel does not.
@@ -109,7 +119,10 @@ fn free_number(control: &File) -> Result<u32> {
 }
 
 fn configure(device: &File, image: &File, options: Options) -> rustix::io::Result<()> {
-    let mut flags = LO_FLAGS_DIRECT_IO;
+    let mut flags = match rustix::fs::fstatfs(image)?.f_type as i64 {
+        BTRFS => 0,
+        _ => LO_FLAGS_DIRECT_IO,
+    };
     if options.readonly {
         flags |= LO_FLAGS_READ_ONLY;
     }
@@ -118,8 +131,7 @@ fn configure(device: &File, image: &File, options: Options) -> rustix::io::Resul
     }
     let config = Config {
         fd: image.as_raw_fd() as u32,
-        // 0 lets the kernel choose. A forced 4,096 breaks small ext4 images, whose blocks are 1 KiB.
-        block_size: 0,
+        block_size: SECTOR,
         info: Info { flags, ..empty_info() },
         reserved: [0; 8],
     };
@@ -149,8 +161,9 @@ fn empty_info() -> Info {
 pub fn attached_to(device: DeviceNumber, inode: u64) -> Result<Vec<LoopDevice>> {
     let mut found = Vec::new();
     for number in attached_numbers()? {
-        if let Some(device) = LoopDevice::open(number)?.filter(|open| open.backs(device, inode)) {
-            found.push(device);
+        match LoopDevice::open(number)? {
+            Some(open) if open.backs(device, inode)? => found.push(open),
+            _ => {}
         }
     }
     Ok(found)
@@ -215,12 +228,18 @@ impl LoopDevice {
         self.file
     }
 
-    /// True when the file (`device`, `inode`) is attached here.
-    pub fn backs(&self, device: DeviceNumber, inode: u64) -> bool {
-        self.info().is_ok_and(|info| {
-            let (major, minor) = (rustix::fs::major(info.device), rustix::fs::minor(info.device));
-            (major, minor) == device && info.inode == inode
-        })
+    /// True when the file (`device`, `inode`) is attached here. Not being able to tell is an error:
+    /// taken for "no" it would attach an image a second time.
+    pub fn backs(&self, device: DeviceNumber, inode: u64) -> Result<bool> {
+        match self.info() {
+            Ok(info) => {
+                let number = (rustix::fs::major(info.device), rustix::fs::minor(info.device));
+                Ok(number == device && info.inode == inode)
+            }
+            // Nothing is attached any more.
+            Err(Errno::NXIO) => Ok(false),
+            Err(errno) => Err(errno).on("read status of", self.path()),
+        }
     }
 
     /// Lets the kernel detach this device when its last user is gone, or keeps it attached.

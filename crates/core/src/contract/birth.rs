@@ -42,10 +42,7 @@ fn another_volume_of_the_same_name_conflicts(ground: &Ground) {
     let mut thick = request.clone();
     thick.provisioning = Provisioning::Thick;
     let mut copied = request.clone();
-    copied.origin = Some(Origin {
-        kind: OriginKind::Snapshot,
-        name: named("no-such-snapshot"),
-    });
+    copied.origin = Some(Origin { kind: OriginKind::Snapshot, name: named("no-such-snapshot") });
     let mut parameters = request;
     parameters.parameters.insert("onUnmount".into(), "remove".into());
     for (what, new) in [
@@ -104,16 +101,16 @@ fn a_killed_preparation_is_replaced(ground: &Ground) {
         }
     }
     let left = ground.backend.preparing(&pool).unwrap();
-    assert!(left.records.is_empty() && left.unreadable.is_empty(), "preparations are left: {left:?}");
+    assert!(
+        left.records.is_empty() && left.unreadable.is_empty(),
+        "preparations are left: {left:?}"
+    );
 }
 
 fn nothing_half_made_is_left(ground: &Ground) {
     let (engine, pool) = (ground.engine(), ground.pool());
     let mut no_origin = ground.request("v", ground.any());
-    no_origin.origin = Some(Origin {
-        kind: OriginKind::Snapshot,
-        name: named("absent"),
-    });
+    no_origin.origin = Some(Origin { kind: OriginKind::Snapshot, name: named("absent") });
     refused(engine.create(&ground.pool, &no_origin), Kind::NotFound, "an absent origin");
     let mut unknown = ground.request("v", ground.any());
     unknown.parameters.insert("no-such-parameter".into(), "x".into());
@@ -132,7 +129,8 @@ fn nothing_half_made_is_left(ground: &Ground) {
 fn only_blank_storage_is_formatted(ground: &Ground) {
     let pool = ground.pool();
     let progress = crate::progress::Logged::default();
-    for content in ground.contents.iter().copied().filter(|content| content.filesystem().is_some()) {
+    for content in ground.contents.iter().copied().filter(|content| content.filesystem().is_some())
+    {
         for place in [0, 4096, 700_000, u64::MAX] {
             let mut record = unborn(ground, "planted", content);
             must(ground.backend.begin(&pool, &record), "begin");
@@ -153,10 +151,7 @@ fn only_blank_storage_is_formatted(ground: &Ground) {
         refused(again, Kind::Internal, "formatting a volume that was born");
         let mut copy = born.clone();
         copy.birth = Birth::Preparing;
-        copy.origin = Some(Origin {
-            kind: OriginKind::Volume,
-            name: named("origin"),
-        });
+        copy.origin = Some(Origin { kind: OriginKind::Volume, name: named("origin") });
         let copied = crate::engine::format(ground.backend.as_ref(), &pool, &mut copy);
         refused(copied, Kind::Internal, "formatting a copy");
         must(ground.engine().delete(&ground.pool, &born.name), "delete a volume");
@@ -166,7 +161,8 @@ fn only_blank_storage_is_formatted(ground: &Ground) {
 /// Incident I1: a probe that sees no filesystem in a volume must never lead to mkfs.
 fn a_foreign_filesystem_is_neither_mounted_nor_formatted(ground: &Ground) {
     let pool = ground.pool();
-    for content in ground.contents.iter().copied().filter(|content| content.filesystem().is_some()) {
+    for content in ground.contents.iter().copied().filter(|content| content.filesystem().is_some())
+    {
         let name = content.name();
         let record = ground.create(name, content);
         let medium = ground.backend.medium(&pool, &record, Place::Ready).unwrap().unwrap();

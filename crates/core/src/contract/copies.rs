@@ -16,10 +16,7 @@ pub(super) const CHECKS: &[Check] = &[
 
 pub(super) fn copy_of(ground: &Ground, kind: OriginKind, origin: &str, name: &str) -> NewVolume {
     let mut new = NewVolume::new(named(name), 0);
-    new.origin = Some(Origin {
-        kind,
-        name: named(origin),
-    });
+    new.origin = Some(Origin { kind, name: named(origin) });
     if !ground.limits {
         new.parameters.insert("limit".into(), "none".into());
     }
@@ -101,7 +98,9 @@ fn a_clone_and_its_origin_are_mounted_together(ground: &Ground) {
             }
             write(&places[0].join(order[0]), b"mine");
             assert!(!places[1].join(order[0]).exists(), "the volumes share what is written");
-            order.map(|volume| ground.unstage(volume));
+            for volume in order {
+                ground.unstage(volume);
+            }
             ground.expect_at_rest(name);
         }
     }
@@ -206,7 +205,8 @@ fn a_copy_of_a_copy_is_a_volume(ground: &Ground) {
             expect_own_identity(ground, &last, &next);
             last = next;
         }
-        let all: Vec<String> = (0..4).map(|number| format!("{}-{number}", content.name())).collect();
+        let all: Vec<String> =
+            (0..4).map(|number| format!("{}-{number}", content.name())).collect();
         for volume in &all {
             expect_file(&ground.stage(volume).join("data"), b"handed on");
         }

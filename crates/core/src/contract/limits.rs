@@ -45,7 +45,7 @@ fn a_limit_is_real(ground: &Ground) {
 
 /// Writes until nothing more fits, and gives how many bytes did.
 fn fill(path: &Path, most: u64) -> u64 {
-    let chunk = pattern(MIB as usize, 3);
+    let chunk = pattern(64 * 1024, 3);
     let mut file = File::create(path).unwrap();
     let mut written = 0;
     while written < most {

@@ -28,10 +28,8 @@ fn keep_writing(file: &Path, stop: &AtomicBool, done: &AtomicU64) {
 /// Asserts that the log has every record up to at least `least`, each whole, and gives the last.
 fn expect_log(file: &Path, least: u64) {
     let bytes = std::fs::read(file).unwrap();
-    let numbers: Vec<u64> = bytes
-        .chunks_exact(8)
-        .map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap()))
-        .collect();
+    let numbers: Vec<u64> =
+        bytes.chunks_exact(8).map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap())).collect();
     for (index, number) in numbers.iter().enumerate() {
         let wanted = index as u64 / 64 + 1;
         // What came after the last sync may be missing, as after a power cut.

@@ -23,13 +23,21 @@ fn each_step_twice_is_once(ground: &Ground) {
             ground.stage(name);
         }
         let at = ground.staging(name).path();
-        assert_eq!(ground.mounts_below(&at), [at.clone()], "staging twice stacked mounts");
+        assert_eq!(
+            ground.mounts_below(&at),
+            std::slice::from_ref(&at),
+            "staging twice stacked mounts"
+        );
         let target = format!("pods/{name}");
         for _ in 0..2 {
             ground.publish(name, &target, false);
         }
         let shown = ground.target(&target).path();
-        assert_eq!(ground.mounts_below(&shown), [shown.clone()], "publishing twice stacked mounts");
+        assert_eq!(
+            ground.mounts_below(&shown),
+            std::slice::from_ref(&shown),
+            "publishing twice stacked mounts"
+        );
         let other = ground.try_publish(name, &target, true);
         refused(other, Kind::Conflict, "publishing read-only over writable");
         for _ in 0..2 {
@@ -43,10 +51,7 @@ fn each_step_twice_is_once(ground: &Ground) {
     }
     // What is not there is unmounted already.
     ground.unpublish("never/was");
-    must(
-        ground.engine().unmount(&ground.target("never/was")),
-        "unmount what never was",
-    );
+    must(ground.engine().unmount(&ground.target("never/was")), "unmount what never was");
 }
 
 fn data_survives_every_way_back(ground: &Ground) {
@@ -149,7 +154,11 @@ fn a_foreign_mount_is_left_alone(ground: &Ground) {
 fn publishing_needs_a_stage(ground: &Ground) {
     ground.create("v", ground.mountable().next().unwrap());
     refused(ground.try_publish("v", "pod", false), Kind::WrongState, "publishing unstaged");
-    refused(ground.try_publish("absent", "pod", false), Kind::NotFound, "publishing what is absent");
+    refused(
+        ground.try_publish("absent", "pod", false),
+        Kind::NotFound,
+        "publishing what is absent",
+    );
     assert!(ground.mounts_below(&ground.root).is_empty());
     assert!(!ground.target("pod").path().exists(), "a refused publication made the target");
 }
@@ -173,13 +182,15 @@ fn the_group_gets_to_write(ground: &Ground) {
     use std::os::unix::fs::MetadataExt;
     ground.create("v", ground.mountable().next().unwrap());
     let staging = ground.stage("v");
-    let publication = Publication {
-        group: Some(4321),
-        ..Publication::default()
-    };
+    let publication = Publication { group: Some(4321), ..Publication::default() };
     let target = ground.target("pod");
-    let published =
-        ground.engine().publish(&ground.pool, &named("v"), &ground.staging("v"), &target, &publication);
+    let published = ground.engine().publish(
+        &ground.pool,
+        &named("v"),
+        &ground.staging("v"),
+        &target,
+        &publication,
+    );
     must(published, "publish for a group");
     let top = std::fs::metadata(staging).unwrap();
     assert_eq!((top.gid(), top.mode() & 0o2070), (4321, 0o2070));

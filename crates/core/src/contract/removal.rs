@@ -8,7 +8,10 @@ pub(super) const CHECKS: &[Check] = &[
     (deleting_goes_through_the_trash, "deleting goes through the trash, and back"),
     (emptying_the_trash_is_for_good, "emptying the trash is for good"),
     (an_absent_volume_is_deleted_already, "an absent volume of a healthy pool is deleted already"),
-    (absence_is_not_concluded_from_a_sick_pool, "absence is not concluded from a pool that is not whole"),
+    (
+        absence_is_not_concluded_from_a_sick_pool,
+        "absence is not concluded from a pool that is not whole",
+    ),
     (purging_stays_on_its_own_mount, "purging stays on its own mount"),
     (a_pool_in_use_is_not_deleted, "a pool with anything in it is not deleted"),
 ];

@@ -234,11 +234,7 @@ fn same(found: &VolumeRecord, new: &NewVolume, backend: &dyn Backend) -> bool {
 
 /// The gate in front of `mkfs`: the record says the volume is being born, it is no copy, and every
 /// byte of its signature areas is zero. No force flag exists.
-pub(crate) fn format(
-    backend: &dyn Backend,
-    pool: &Pool,
-    record: &mut VolumeRecord,
-) -> Result<()> {
+pub(crate) fn format(backend: &dyn Backend, pool: &Pool, record: &mut VolumeRecord) -> Result<()> {
     let (Birth::Preparing, None) = (record.birth, &record.origin) else {
         return Err(Error::new(
             Kind::Internal,
@@ -306,16 +302,16 @@ fn adopt(backend: &dyn Backend, pool: &Pool, record: &mut VolumeRecord) -> Resul
         return unreachable_step(Step::Adopt);
     };
     expect_filesystem(&medium, kind)?;
+    let id = *record.uuid.as_bytes();
+    // btrfs first: its kernel driver takes two devices of one UUID for one filesystem.
+    if kind == superblock::Kind::Btrfs {
+        filesystem::set_uuid(kind, &medium.path, id)?;
+    }
     let Source::Block { device, holder } =
         backend.attach(pool, record, Place::Preparing, Hold::WhileUsed)?
     else {
         return unreachable_step(Step::Adopt);
     };
-    let id = *record.uuid.as_bytes();
-    // btrfs first, unmounted: its kernel driver takes two devices of one UUID for one filesystem.
-    if kind == superblock::Kind::Btrfs {
-        filesystem::set_uuid(kind, &device, id)?;
-    }
     let options: &[mount::FilesystemOption<'_>] = match kind {
         superblock::Kind::Xfs => &[("nouuid", None)],
         _ => &[],
@@ -339,7 +335,15 @@ fn adopt(backend: &dyn Backend, pool: &Pool, record: &mut VolumeRecord) -> Resul
     }
     drop(holder);
     sync(&medium)?;
-    expect_filesystem(&medium, kind).map(drop)
+    let found = expect_filesystem(&medium, kind)?;
+    // `xfs_admin` says success of some failures.
+    match kind == superblock::Kind::Ext4 || found.uuid == id {
+        true => Ok(()),
+        false => Err(Error::new(
+            Kind::Internal,
+            format!("`{}` still has its origin's UUID", medium.path.display()),
+        )),
+    }
 }
 
 /// A plan gave a step that its operation does not know: a bug, told as one.

@@ -18,6 +18,22 @@ impl Engine {
     /// Grows the volume to at least `bytes`, with its filesystem where that is mounted; elsewhere the
     /// filesystem follows at the next stage. A size it has already changes nothing.
     pub fn expand(&self, pool: &Name, name: &Name, bytes: u64) -> Result<VolumeRecord> {
+        self.expand_as_far(pool, name, bytes, true)
+    }
+
+    /// Grows the volume's storage to at least `bytes` and leaves its filesystem to [`Engine::expand`]
+    /// or to the next stage: what a controller does before the node is asked.
+    pub fn expand_storage(&self, pool: &Name, name: &Name, bytes: u64) -> Result<VolumeRecord> {
+        self.expand_as_far(pool, name, bytes, false)
+    }
+
+    fn expand_as_far(
+        &self,
+        pool: &Name,
+        name: &Name,
+        bytes: u64,
+        filesystem: bool,
+    ) -> Result<VolumeRecord> {
         let bytes = size::round_up(bytes);
         let pool = self.open(pool)?;
         let _lock = self.lock_volume(&pool, name)?;
@@ -29,7 +45,7 @@ impl Engine {
                 format!("volume `{name}` has no limit to raise"),
             ));
         }
-        let through = writable_mount(backend, &pool, &record)?;
+        let through = if filesystem { writable_mount(backend, &pool, &record)? } else { None };
         let places = Places { staging: through.as_ref(), everywhere: true, ..Places::default() };
         let (observed, _) = self.observe(&pool, name, places, |_| true)?;
         let steps = match plan(&observed, Wanted::Size(bytes)) {

@@ -12,6 +12,7 @@ use becket_sys::mountinfo::{self, Entry};
 use becket_sys::{loop_device, point, space};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where to look.
 #[derive(Debug, Clone, Copy, Default)]
@@ -146,6 +147,18 @@ pub(super) fn mounts(
         .into_iter()
         .filter(|entry| entry.device == device && entry.root.starts_with(&root))
         .collect())
+}
+
+/// True when the volume is attached to no device. The kernel, or a program that looks at every new
+/// device, lets go of one a moment after its last unmount, so this waits for that up to a second.
+pub(super) fn at_rest(backend: &dyn Backend, pool: &Pool, record: &VolumeRecord) -> Result<bool> {
+    for _ in 0..100 {
+        if backend.devices(pool, record)?.is_empty() {
+            return Ok(true);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(false)
 }
 
 /// True for a mount of the filesystem on one of `devices`, and for a bind mount of the device itself.

@@ -67,11 +67,14 @@ impl Engine {
             }
         }
         let dir = self.state.make_place(&new.name, new.path.as_deref())?;
-        if read_record(&dir)?.is_none() {
-            dir.write_atomic(PoolRecord::FILE, &record::write(&new_record(new))?)?;
-        }
-        let pool = self.state.open_pool(&new.name)?;
+        let pool = match read_record(&dir)? {
+            Some(record) => self.state.pool(record, dir)?,
+            None => self.state.pool(new_record(new), dir)?,
+        };
+        // The record last: with it the directory is a pool, and a whole one.
         self.backend(&pool)?.lay_out(&pool)?;
+        pool.dir.write_atomic(PoolRecord::FILE, &record::write(&pool.record)?)?;
+        self.state.show_place(&new.name, new.path.as_deref())?;
         Ok(pool.record)
     }
 
@@ -120,8 +123,12 @@ impl Engine {
         let pool = self.state.open_pool(name)?;
         let backend = self.backend(&pool)?;
         refuse_used(backend, &pool)?;
+        backend.sweep(&pool)?;
         // Plain rmdir only: whatever is not empty stays, and its name is in the error.
         for area in pool.dir.names()?.iter().filter(|area| area.as_str() != PoolRecord::FILE) {
+            for part in pool.dir.open_dir(area)?.names()? {
+                pool.dir.open_dir(area)?.remove_dir(&part)?;
+            }
             pool.dir.remove_dir(area)?;
         }
         pool.dir.remove_file(PoolRecord::FILE)?;

@@ -50,13 +50,12 @@ impl Engine {
         for record in &volumes.records {
             self.volume_state(backend, &pool, record, &mut findings)?;
         }
-        for removed in self.empty(&pool, false)? {
-            findings.push(repaired(format!(
-                "`{}` was in the trash until {}",
-                removed.name, removed.until
-            )));
+        match self.empty(&pool, false) {
+            Ok(removed) => findings.extend(removed.into_iter().map(|removed| {
+                repaired(format!("`{}` was in the trash until {}", removed.name, removed.until))
+            })),
+            Err(error) => findings.push(reported(format!("the trash: {error}"))),
         }
-        backend.sweep(&pool)?;
         orphaned_devices(&pool, &mut findings)?;
         Ok(findings)
     }
@@ -108,8 +107,10 @@ impl Engine {
             match backend.volume(pool, &name)? {
                 Existence::Present(record) if is_used(backend, pool, &record, &anchor)? => {}
                 Existence::Present(_) => {
-                    self.release(pool, &name, &lock)?;
-                    findings.push(repaired(what));
+                    findings.push(match self.release(pool, &name, &lock) {
+                        Ok(()) => repaired(what),
+                        Err(error) => reported(format!("{what}: {error}")),
+                    });
                 }
                 Existence::Absent if anchor.look()?.is_some_and(|point| point.mounted) => {
                     findings.push(reported(format!(
@@ -136,11 +137,15 @@ impl Engine {
                 let Some(_lock) = attempt(pool, "volume", &record.name)? else {
                     return Ok(());
                 };
-                backend.grow(pool, record, stored)?;
-                findings.push(repaired(format!(
-                    "the expansion of volume `{}` was cut short",
-                    record.name
-                )));
+                // It may have been deleted or grown since the list was made.
+                let Existence::Present(record) = backend.volume(pool, &record.name)? else {
+                    return Ok(());
+                };
+                let what = format!("the expansion of volume `{}` was cut short", record.name);
+                findings.push(match backend.grow(pool, &record, stored) {
+                    Ok(()) => repaired(what),
+                    Err(error) => reported(format!("{what}: {error}")),
+                });
             }
             Ok(_) => {}
             Err(error) => findings.push(reported(format!("volume `{}`: {error}", record.name))),
@@ -162,8 +167,11 @@ fn leftover(
             outcome: Outcome::AtWork,
         });
     };
-    discard()?;
-    Ok(repaired(format!("{kind} `{name}` was being made when its maker was killed")))
+    let what = format!("{kind} `{name}` was being made when its maker was killed");
+    Ok(match discard() {
+        Ok(()) => repaired(what),
+        Err(error) => reported(format!("{what}: {error}")),
+    })
 }
 
 fn is_used(
@@ -178,6 +186,8 @@ fn is_used(
 
 /// Loop devices on files below the pool that are gone, and mounts of them.
 fn orphaned_devices(pool: &Pool, findings: &mut Vec<Finding>) -> Result<()> {
+    // The kernel tells paths without links, and a pool's own path may be one.
+    let place = pool.dir.path().canonicalize().unwrap_or_else(|_| pool.dir.path().to_owned());
     for number in loop_device::attached_numbers()? {
         let Some(path) = loop_device::backing_path(number) else {
             continue;
@@ -185,7 +195,7 @@ fn orphaned_devices(pool: &Pool, findings: &mut Vec<Finding>) -> Result<()> {
         let Some(file) = path.to_str().and_then(|path| path.strip_suffix(" (deleted)")) else {
             continue;
         };
-        if Path::new(file).starts_with(pool.dir.path()) {
+        if Path::new(file).starts_with(&place) {
             let device = format!("/dev/loop{number}");
             let mounted =
                 mountinfo::read()?.into_iter().find(|entry| entry.source == Path::new(&device));

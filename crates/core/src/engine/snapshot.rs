@@ -1,7 +1,7 @@
 //! Snapshots: one moment of a volume, kept on its own.
 
 use super::Engine;
-use super::observe::mounts;
+use super::observe::{at_rest, mounts};
 use crate::backend::{Backend, Existence};
 use crate::pool::Pool;
 use crate::progress::Progress;
@@ -104,13 +104,10 @@ fn hold_still(backend: &dyn Backend, pool: &Pool, volume: &VolumeRecord) -> Resu
     if !abilities.snapshots_in_use || volume.content == Content::Directory {
         return Err(in_use(volume, "its files would be copied at different moments"));
     }
-    let Some(mounted) =
-        mounts.iter().find(|entry| volume.content.filesystem().is_some() && !entry.readonly)
-    else {
-        return match abilities.shares_blocks || volume.content != Content::Block {
-            true => Ok(None),
-            false => Err(in_use(volume, "a raw block device cannot be held still")),
-        };
+    // A view that cannot be written through holds its filesystem still just as well.
+    let mounted = mounts.iter().find(|_| volume.content.filesystem().is_some());
+    let Some(mounted) = mounted else {
+        return unseen(backend, pool, volume, abilities.shares_blocks).map(|()| None);
     };
     let root = Dir::open(&mounted.point)?.open_file(".", OFlags::RDONLY | OFlags::DIRECTORY)?;
     if abilities.shares_blocks {
@@ -120,6 +117,34 @@ fn hold_still(backend: &dyn Backend, pool: &Pool, volume: &VolumeRecord) -> Resu
         return Ok(None);
     }
     Ok(Some(freeze::freeze(&root, &mounted.point, LONGEST_FREEZE)?))
+}
+
+/// Decides on a volume that has a device and no filesystem mounted where we could see it: raw block,
+/// one mounted in another mount namespace, or one whose device is about to go.
+fn unseen(
+    backend: &dyn Backend,
+    pool: &Pool,
+    volume: &VolumeRecord,
+    shares_blocks: bool,
+) -> Result<()> {
+    if shares_blocks {
+        for device in backend.devices(pool, volume)? {
+            let opened = File::open(&device).and_then(|device| device.sync_all());
+            opened.map_err(|error| {
+                let errno = becket_sys::Errno::from_io_error(&error);
+                let errno = errno.unwrap_or(becket_sys::Errno::IO);
+                becket_sys::Error::new("flush", device.to_string_lossy(), errno)
+            })?;
+        }
+        return Ok(());
+    }
+    if volume.content == Content::Block {
+        return Err(in_use(volume, "a raw block device cannot be held still"));
+    }
+    match at_rest(backend, pool, volume)? {
+        true => Ok(()),
+        false => Err(in_use(volume, "it is mounted where becket cannot hold it still")),
+    }
 }
 
 fn flush(root: &File, volume: &VolumeRecord) -> Result<()> {

@@ -2,10 +2,10 @@
 
 use super::create::unreachable_step;
 use super::mount::unmount_all;
-use super::observe::Places;
+use super::observe::{Places, at_rest};
 use super::{Engine, refusal};
 use crate::backend::Existence;
-use crate::plan::{Plan, Step, Wanted, plan};
+use crate::plan::{Conflict, Plan, Step, Wanted, plan};
 use crate::pool::Pool;
 use crate::record::{FORMAT, TrashKind, TrashRecord, stamp};
 use crate::{Error, Kind, Name, Result};
@@ -34,13 +34,16 @@ impl Engine {
                 (Step::Detach, Some(record)) => backend.detach(&pool, record)?,
                 (Step::Trash, Some(record)) => {
                     // The kernel lets go of an autoclear device a moment after its last unmount.
-                    self.wait_for_devices(&pool, record)?;
+                    if !at_rest(backend, &pool, record)? {
+                        return Err(refusal(Conflict::InUse, &pool, name, ""));
+                    }
                     backend.retire(&pool, &ticket(&pool, TrashKind::Volume, name, record.size))?;
                 }
                 (other, _) => return unreachable_step(other),
             }
         }
-        self.empty_expired(&pool)
+        self.empty_expired(&pool);
+        Ok(())
     }
 
     /// Deletes a snapshot; volumes restored from it and the volume it was taken of are untouched.
@@ -51,7 +54,8 @@ impl Engine {
         if let Existence::Present(record) = backend.snapshot(&pool, name)? {
             backend.retire(&pool, &ticket(&pool, TrashKind::Snapshot, name, record.size))?;
         }
-        self.empty_expired(&pool)
+        self.empty_expired(&pool);
+        Ok(())
     }
 
     /// What is in the pool's trash.
@@ -87,9 +91,12 @@ impl Engine {
         self.empty(&pool, all)
     }
 
-    /// Deletions clean up after earlier ones, so no daemon has to.
-    fn empty_expired(&self, pool: &Pool) -> Result<()> {
-        self.empty(pool, false).map(drop)
+    /// Deletions clean up after earlier ones, so no daemon has to. What they find is not their own
+    /// failure: the volume is deleted.
+    fn empty_expired(&self, pool: &Pool) {
+        if let Err(error) = self.empty(pool, false) {
+            log::warn!("the trash of pool `{}` was not emptied: {error}", pool.name());
+        }
     }
 
     pub(super) fn empty(&self, pool: &Pool, all: bool) -> Result<Vec<TrashRecord>> {
@@ -105,19 +112,8 @@ impl Engine {
                 }
             }
         }
+        errors.extend(backend.sweep(pool).err());
         Error::all(errors).map(|()| removed)
-    }
-
-    /// Waits, up to a second, until the volume has no device; `InUse` when it still has.
-    fn wait_for_devices(&self, pool: &Pool, record: &crate::record::VolumeRecord) -> Result<()> {
-        let backend = self.backend(pool)?;
-        for _ in 0..100 {
-            if backend.devices(pool, record)?.is_empty() {
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Err(refusal(crate::plan::Conflict::InUse, pool, &record.name, ""))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a volume's options ask for.
 
 use crate::driver::Driver;
-use crate::options::Options;
+use crate::options::{Options, shown};
 use becket_backends::directory::template::{self, Identity};
 use becket_backends::directory::{LIMIT, TEMPLATE};
 use becket_core::engine::{NewVolume, ON_UNMOUNT, Publication};
@@ -95,7 +95,7 @@ impl Request {
                     format!(
                         "volume `{}` was made with another `{key}` than `{}`",
                         self.name,
-                        value.escape_debug()
+                        shown(value)
                     ),
                 ));
             }
@@ -136,12 +136,9 @@ fn provisioning(text: Option<&str>) -> Result<Provisioning> {
     match text {
         None | Some("thin") => Ok(Provisioning::Thin),
         Some("thick") => Ok(Provisioning::Thick),
-        Some(other) => {
-            let shown: String = other.chars().take(40).flat_map(char::escape_debug).collect();
-            Err(Error::new(
-                Kind::Invalid,
-                format!("provisioning `{shown}` is neither thin nor thick"),
-            ))
-        }
+        Some(other) => Err(Error::new(
+            Kind::Invalid,
+            format!("provisioning `{}` is neither thin nor thick", shown(other)),
+        )),
     }
 }

@@ -1,0 +1,113 @@
+//! `becket-bench`: the built binary against its targets, in one run and side by side.
+//!
+//! What is compared is measured in turns within one loop, so the neighbours on a shared machine
+//! disturb all alike. A target that is missed is said and is no failure: machines differ.
+
+mod callouts;
+mod measure;
+mod place;
+mod report;
+mod scale;
+mod storage;
+mod weight;
+
+use clap::{Parser, ValueEnum};
+use place::Place;
+use report::Row;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What a step of the benchmark comes to; any error ends it, after cleaning up.
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+/// Measure a built becket against its targets, a shell script and bare system calls
+#[derive(Debug, Parser)]
+#[command(name = "becket-bench", max_term_width = 100)]
+struct Arguments {
+    /// The binary
+    #[arg(long, value_name = "FILE")]
+    becket: PathBuf,
+    /// Form of the output
+    #[arg(short, long, value_name = "FORM", default_value = "table")]
+    output: Form,
+    /// How often everything is done
+    #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// Volumes in the large pool
+    #[arg(long, value_name = "NUMBER", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..))]
+    volumes: u16,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Form {
+    /// Columns for people
+    Table,
+    /// JSON for programs
+    Json,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Outcome {
+    if !rustix::process::geteuid().is_root() {
+        return Err("the benchmark mounts filesystems, which needs root; run it with sudo".into());
+    }
+    measure::heed_interrupts()?;
+    let place = Place::new(&arguments.becket)?;
+    let outcome = rows(&place, arguments);
+    let cleaned = place
+        .clean()
+        .map_err(|error| format!("`{}` could not be removed: {error}", place.root().display()));
+    if let Ok(rows) = &outcome {
+        show(rows, arguments.output)?;
+    }
+    // What went wrong first is what matters; what was left behind is said all the same.
+    if let (Err(_), Err(left)) = (&outcome, &cleaned) {
+        say(left);
+    }
+    outcome?;
+    Ok(cleaned?)
+}
+
+fn rows(place: &Place, arguments: &Arguments) -> Outcome<Vec<Row>> {
+    let (rounds, volumes) = (usize::from(arguments.rounds), usize::from(arguments.volumes));
+    say(&format!("{rounds} rounds; times are minimum / median; ratios compare medians"));
+    say("callouts …");
+    let mut callouts = callouts::measure(place, rounds)?;
+    let mut rows = std::mem::take(&mut callouts.rows);
+    say("a fresh volume …");
+    rows.extend(storage::fresh(place, rounds, &callouts)?);
+    say("snapshots …");
+    rows.extend(storage::snapshot(place, rounds)?);
+    say("many volumes …");
+    rows.extend(scale::measure(place, rounds, volumes)?);
+    say("the binary …");
+    rows.extend(weight::measure(place)?);
+    Ok(rows)
+}
+
+fn show(rows: &[Row], form: Form) -> Outcome {
+    let text = match form {
+        Form::Table => report::table(rows),
+        Form::Json => serde_json::to_string_pretty(rows)? + "\n",
+    };
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// A line of words for whoever is waiting.
+fn say(words: &str) {
+    let _ = writeln!(std::io::stderr(), "{words}");
+}

@@ -1,0 +1,136 @@
+//! Making and publishing a volume, and taking a snapshot, against the system calls alone.
+
+use crate::Outcome;
+use crate::callouts::{Callouts, options};
+use crate::measure::{self, Samples, timed};
+use crate::place::{Place, SIZE};
+use crate::report::{AtMost, Row, Value};
+use becket_core::Name;
+use becket_core::engine::{NewPool, NewVolume};
+use becket_core::record::Provisioning;
+use becket_sys::beneath::Dir;
+use becket_sys::superblock::Kind;
+use becket_sys::{child, copy, filesystem, loop_device, mount};
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A loop device that goes away with its last user.
+const WHILE_USED: loop_device::Options = loop_device::Options { readonly: false, autoclear: true };
+
+/// A fresh volume, from nothing to its pod: the `mount` callout against what it cannot do without.
+pub(crate) fn fresh(place: &Place, rounds: usize, callouts: &Callouts) -> Outcome<Vec<Row>> {
+    let driver = place.install(false)?;
+    let pod = place.directory("becket/pods/fresh")?.display().to_string();
+    let (mut becket, mut bare) = (Samples::default(), Samples::default());
+    let mut bind = Samples::default();
+    for round in 0..rounds {
+        let name = format!("fresh-{round}");
+        let mut once = || -> Outcome {
+            let ran = measure::run_well(&driver, &["mount", &pod, &options(&name, "default")])?;
+            becket.add(ran.took);
+            measure::run_well(&driver, &["unmount", &pod])?;
+            place.forget_volume("default", &name)
+        };
+        match round % 2 {
+            0 => {
+                once()?;
+                bare_round(place, &mut bare, &mut bind)?;
+            }
+            _ => {
+                bare_round(place, &mut bare, &mut bind)?;
+                once()?;
+            }
+        }
+    }
+    let less =
+        |of: fn(&Samples) -> Duration| of(&callouts.second_pod).saturating_sub(of(&callouts.init));
+    let publish = Value::times(less(Samples::least), less(Samples::median));
+    Ok(vec![
+        Row::new("create, stage and publish 1 GiB ext4", &becket)
+            .against("bare system calls", &bare)
+            .target(AtMost::Times(1.3)),
+        Row::new("publish: second pod less init", publish)
+            .against("bare bind", &bind)
+            .target(AtMost::Ms(1.0)),
+    ])
+}
+
+/// One volume by system calls alone, and its removal outside the clock.
+fn bare_round(place: &Place, all: &mut Samples, bind: &mut Samples) -> Outcome {
+    let (staged, pod) = (place.directory("bare/staged")?, place.directory("bare/pod")?);
+    let image = place.root().join("bare/image");
+    let ((_, took_bind), took) = timed(|| {
+        let file = File::create_new(&image)?;
+        file.set_len(SIZE)?;
+        filesystem::make(Kind::Ext4, &image, *uuid::Uuid::new_v4().as_bytes(), true)?;
+        let file = File::options().read(true).write(true).open(&image)?;
+        let device = loop_device::attach(&file, &image, WHILE_USED)?;
+        mount::filesystem(Kind::Ext4.name(), &device.path(), &[])?
+            .attach(Dir::open(&staged)?.as_fd(), &staged)?;
+        timed(|| {
+            let view = mount::view_of(Dir::open(&staged)?.as_fd(), &staged)?;
+            Ok(view.attach(Dir::open(&pod)?.as_fd(), &pod)?)
+        })
+    })?;
+    all.add(took);
+    bind.add(took_bind);
+    mount::unmount(&pod)?;
+    mount::unmount(&staged)?;
+    Ok(std::fs::remove_file(&image)?)
+}
+
+/// Snapshots of a preallocated image, in a pool on xfs, against a reflink of the same file.
+pub(crate) fn snapshot(place: &Place, rounds: usize) -> Outcome<Vec<Row>> {
+    if child::find(filesystem::maker(Kind::Xfs)).is_none() {
+        crate::say("snapshots are left out: this host has no mkfs.xfs");
+        return Ok(Vec::new());
+    }
+    let pool = xfs(place)?;
+    let (name, volume) = (Name::new("reflink")?, Name::new("thick")?);
+    place.engine.create_pool(&NewPool {
+        path: Some(pool.join("pool")),
+        ..NewPool::new(name.clone(), "image")
+    })?;
+    let thick = Provisioning::Thick;
+    place.engine.create(
+        &name,
+        &NewVolume { provisioning: thick, ..NewVolume::new(volume.clone(), SIZE) },
+    )?;
+    let image = place.engine.medium(&name, &volume)?.ok_or("an image volume has no image")?;
+    let (mut becket, mut bare) = (Samples::default(), Samples::default());
+    for round in 0..rounds {
+        let snapshot = format!("s{round}");
+        let words = ["snapshot", "create", &snapshot, "--volume", "thick", "--pool", "reflink"];
+        becket.add(measure::run_well(place.becket(), &place.words(&words))?.took);
+        let (shared, took) = timed(|| {
+            let to = File::create_new(pool.join(&snapshot))?;
+            let shared = copy::reflink(&File::open(&image)?, &to, &image)?;
+            to.sync_all()?;
+            Ok(shared)
+        })?;
+        if !shared {
+            return Err("xfs does not share blocks here".into());
+        }
+        bare.add(took);
+    }
+    mount::unmount(&pool)?;
+    Ok(vec![
+        Row::new("snapshot of a preallocated 1 GiB image", &becket)
+            .against("FICLONE and fsync", &bare)
+            .target(AtMost::Ms(50.0)),
+    ])
+}
+
+/// A fresh xfs, on a file, mounted.
+fn xfs(place: &Place) -> Outcome<PathBuf> {
+    let (image, mounted) = (place.root().join("xfs.image"), place.directory("xfs")?);
+    let file = File::options().read(true).write(true).create_new(true).open(&image)?;
+    file.set_len(4 * SIZE)?;
+    filesystem::make(Kind::Xfs, &image, *uuid::Uuid::new_v4().as_bytes(), true)?;
+    let device = loop_device::attach(&file, &image, WHILE_USED)?;
+    mount::filesystem(Kind::Xfs.name(), &device.path(), &[])?
+        .attach(Dir::open(&mounted)?.as_fd(), &mounted)?;
+    Ok(mounted)
+}

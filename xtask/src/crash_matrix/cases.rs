@@ -1,0 +1,181 @@
+//! The operations that are killed.
+
+use super::world::World;
+
+/// One operation on one kind of volume.
+pub struct Case {
+    pub name: &'static str,
+    /// The backend of the pool `pool`.
+    pub backend: &'static str,
+    /// What is there before.
+    pub before: Before,
+    /// becket's arguments.
+    pub operation: fn(&World) -> Vec<String>,
+    /// What must be there after it, however often it was killed.
+    pub after: After,
+}
+
+/// What is there before the operation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    /// An empty pool.
+    Nothing,
+    /// The volume `v` with a file in it.
+    Volume,
+    /// The same, mounted for a pod.
+    Mounted,
+    /// The volume and a snapshot `s` of it.
+    Snapshot,
+}
+
+/// What must be there afterwards.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct After {
+    /// The volumes, with their sizes in MiB, sorted by name.
+    pub volumes: &'static [(&'static str, u64)],
+    /// The snapshots.
+    pub snapshots: &'static [&'static str],
+    /// Things in the trash.
+    pub trash: usize,
+    /// Whether the pod's directory is a mount point.
+    pub mounted: bool,
+    /// The volume in which the file is to be found.
+    pub data_in: Option<&'static str>,
+}
+
+const ONE: After =
+    After { volumes: &[("v", 32)], snapshots: &[], trash: 0, mounted: false, data_in: Some("v") };
+
+const LIMITLESS: &str = "--parameter=limit=none";
+
+fn words(text: &str) -> Vec<String> {
+    text.split(' ').map(str::to_owned).collect()
+}
+
+fn mount(world: &World, options: &str) -> Vec<String> {
+    let mut arguments = words(&format!("flex {} mount", world.backend));
+    arguments.extend([world.pod(), world.options(options)]);
+    arguments
+}
+
+fn unmount(world: &World) -> Vec<String> {
+    let mut arguments = words(&format!("flex {} unmount", world.backend));
+    arguments.push(world.pod());
+    arguments
+}
+
+/// All of them.
+pub const CASES: &[Case] = &[
+    Case {
+        name: "image: create",
+        backend: "image",
+        before: Before::Nothing,
+        operation: |_| words("volume create v --pool pool --size 32Mi"),
+        after: After { data_in: None, ..ONE },
+    },
+    Case {
+        name: "image: create thick",
+        backend: "image",
+        before: Before::Nothing,
+        operation: |_| words("volume create v --pool pool --size 32Mi --thick"),
+        after: After { data_in: None, ..ONE },
+    },
+    Case {
+        name: "image: restore to a larger size",
+        backend: "image",
+        before: Before::Snapshot,
+        operation: |_| words("volume create w --pool pool --from-snapshot s --size 48Mi"),
+        after: After { volumes: &[("v", 32), ("w", 48)], snapshots: &["s"], data_in: Some("w"), ..ONE },
+    },
+    Case {
+        name: "image: mount",
+        backend: "image",
+        before: Before::Volume,
+        operation: |world| mount(world, ""),
+        after: After { mounted: true, ..ONE },
+    },
+    Case {
+        name: "image: mount, made by it",
+        backend: "image",
+        before: Before::Nothing,
+        operation: |world| mount(world, ",\"size\":\"32Mi\""),
+        after: After { mounted: true, data_in: None, ..ONE },
+    },
+    Case {
+        name: "image: unmount",
+        backend: "image",
+        before: Before::Mounted,
+        operation: unmount,
+        after: ONE,
+    },
+    Case {
+        name: "image: expand",
+        backend: "image",
+        before: Before::Volume,
+        operation: |_| words("volume expand v --pool pool --size 64Mi"),
+        after: After { volumes: &[("v", 64)], ..ONE },
+    },
+    Case {
+        name: "image: snapshot of a mounted volume",
+        backend: "image",
+        before: Before::Mounted,
+        operation: |_| words("snapshot create s --pool pool --volume v"),
+        after: After { snapshots: &["s"], mounted: true, ..ONE },
+    },
+    Case {
+        name: "image: delete",
+        backend: "image",
+        before: Before::Volume,
+        operation: |_| words("volume delete v --pool pool"),
+        after: After { volumes: &[], trash: 1, data_in: None, ..ONE },
+    },
+    Case {
+        name: "directory: create",
+        backend: "directory",
+        before: Before::Nothing,
+        operation: |_| words(&format!("volume create v --pool pool --size 32Mi {LIMITLESS}")),
+        after: After { data_in: None, ..ONE },
+    },
+    Case {
+        name: "directory: clone",
+        backend: "directory",
+        before: Before::Volume,
+        operation: |_| words(&format!("volume create w --pool pool --from-volume v {LIMITLESS}")),
+        after: After { volumes: &[("v", 32), ("w", 32)], data_in: Some("w"), ..ONE },
+    },
+    Case {
+        name: "directory: mount",
+        backend: "directory",
+        before: Before::Volume,
+        operation: |world| mount(world, ""),
+        after: After { mounted: true, ..ONE },
+    },
+    Case {
+        name: "directory: unmount",
+        backend: "directory",
+        before: Before::Mounted,
+        operation: unmount,
+        after: ONE,
+    },
+    Case {
+        name: "directory: expand",
+        backend: "directory",
+        before: Before::Volume,
+        operation: |_| words("volume expand v --pool pool --size 64Mi"),
+        after: After { volumes: &[("v", 64)], ..ONE },
+    },
+    Case {
+        name: "directory: snapshot",
+        backend: "directory",
+        before: Before::Volume,
+        operation: |_| words("snapshot create s --pool pool --volume v"),
+        after: After { snapshots: &["s"], ..ONE },
+    },
+    Case {
+        name: "directory: delete",
+        backend: "directory",
+        before: Before::Volume,
+        operation: |_| words("volume delete v --pool pool"),
+        after: After { volumes: &[], trash: 1, data_in: None, ..ONE },
+    },
+];

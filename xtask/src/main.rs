@@ -1,0 +1,83 @@
+//! `cargo xtask`: the one entry for developers. Each action is a module; none needs anything that
+//! this program does not install itself, and it says what it installs.
+
+mod crash_matrix;
+mod fuzz;
+mod run;
+mod setup;
+mod test;
+mod tidy;
+
+use run::{Failed, Outcome};
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask ACTION
+
+  setup          install what the other actions need and this machine lacks
+  build          build the release binary: static, for musl
+  demo           build, and show the life of a volume on this machine (root)
+  test           everything that must hold before a change lands (root; Go for the kubelet part)
+  tidy           formatting, lints, licences, and the rules of this repository
+  kubelet        Kubernetes' own FlexVolume code against our drivers (root, Go)
+  bench          measure against a shell script, bare system calls and our targets (root)
+  crash-matrix   kill the drivers at every storage-relevant system call (root); --sample for a few
+  fuzz [SECONDS] run each fuzz target for a while (needs the nightly compiler)
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["setup"] => setup::everything(),
+        ["build"] => setup::binary().map(drop),
+        ["demo", rest @ ..] => demo(rest),
+        ["test"] => test::everything(),
+        ["tidy"] => setup::for_building().and_then(|()| tidy::everything()),
+        ["kubelet"] => setup::binary().and_then(|binary| test::kubelet(&binary)),
+        ["bench", rest @ ..] => bench(rest),
+        ["crash-matrix", rest @ ..] => crash(rest),
+        ["fuzz"] => fuzz::everything(30),
+        ["fuzz", seconds] => match seconds.parse() {
+            Ok(seconds) => fuzz::everything(seconds),
+            Err(_) => Err(Failed::new(format!("`{seconds}` is no number of seconds"))),
+        },
+        _ => {
+            eprint!("{HELP}");
+            return if words == ["help"] || words == ["--help"] { ExitCode::SUCCESS } else { ExitCode::from(2) };
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            eprintln!("xtask: {failed}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn demo(rest: &[&str]) -> Outcome {
+    let binary = setup::binary()?;
+    setup::host_programs()?;
+    run::command(&binary).arg("demo").args(rest).run()
+}
+
+fn bench(rest: &[&str]) -> Outcome {
+    let binary = setup::binary()?;
+    setup::host_programs()?;
+    run::cargo(&["run", "--quiet", "--release", "--package", "becket-bench", "--", "--becket"])
+        .arg(&binary)
+        .args(rest)
+        .run()
+}
+
+fn crash(rest: &[&str]) -> Outcome {
+    let sample = match rest {
+        [] => false,
+        ["--sample"] => true,
+        _ => return Err(Failed::new("crash-matrix takes --sample or nothing")),
+    };
+    let binary = setup::binary()?;
+    setup::host_programs()?;
+    crash_matrix::run(&binary, sample)
+}

@@ -1,0 +1,95 @@
+//! What the actions need, installed where it is missing, and said.
+
+use crate::run::{self, Failed, Outcome, cargo, command, is_there};
+use std::path::PathBuf;
+
+/// The target of the release binary: static, so that it runs in any container and on any host.
+pub const TARGET: &str = "x86_64-unknown-linux-musl";
+
+/// The version of cargo-deny that the tidy check was written for.
+const CARGO_DENY: &str = "0.20.2";
+
+/// Programs of the host, and the Debian packages that have them.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("mkfs.ext4", "e2fsprogs"),
+    ("mkfs.xfs", "xfsprogs"),
+    ("mkfs.btrfs", "btrfs-progs"),
+    ("strace", "strace"),
+    ("losetup", "mount"),
+    ("jq", "jq"),
+    ("musl-gcc", "musl-tools"),
+];
+
+/// Everything.
+pub fn everything() -> Outcome {
+    for_building()?;
+    host_programs()?;
+    cargo_deny().map(drop)?;
+    eprintln!("all is there");
+    Ok(())
+}
+
+/// The compiler's parts: the musl target, the formatter and the linter.
+pub fn for_building() -> Outcome {
+    if !is_there("rustup") {
+        eprintln!("no rustup here: the {TARGET} target, rustfmt and clippy are taken to be installed");
+        return Ok(());
+    }
+    let has = |list: &str, what: &str| {
+        command("rustup").args(&[list, "list", "--installed"]).read().is_some_and(|all| all.contains(what))
+    };
+    if !has("target", TARGET) {
+        eprintln!("installing the compiler's target {TARGET}");
+        command("rustup").args(&["target", "add", TARGET]).run()?;
+    }
+    for component in ["rustfmt", "clippy"] {
+        if !has("component", component) {
+            eprintln!("installing the compiler's {component}");
+            command("rustup").args(&["component", "add", component]).run()?;
+        }
+    }
+    Ok(())
+}
+
+/// Programs of the host that Becket or its tests call.
+pub fn host_programs() -> Outcome {
+    let missing: Vec<&(&str, &str)> = PROGRAMS.iter().filter(|(program, _)| !is_there(program)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
+    if !is_there("apt-get") {
+        return Err(Failed::new(format!("install what has these Debian packages' programs: {}", packages.join(" "))));
+    }
+    eprintln!("installing {}", packages.join(" "));
+    command("apt-get").args(&["update", "-q"]).run()?;
+    let install = ["install", "-q", "-y", "--no-install-recommends"];
+    command("apt-get").args(&install).args(&packages).env("DEBIAN_FRONTEND", "noninteractive").run()
+}
+
+/// Builds the release binary and gives its path.
+pub fn binary() -> Outcome<PathBuf> {
+    for_building()?;
+    cargo(&["build", "--release", "--package", "becket", "--target", TARGET]).run()?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| run::root().join("target"), PathBuf::from);
+    Ok(target.join(TARGET).join("release/becket"))
+}
+
+/// cargo-deny, from the path or from a cache outside of the tree, where it is built once.
+pub fn cargo_deny() -> Outcome<PathBuf> {
+    if is_there("cargo-deny") {
+        return Ok("cargo-deny".into());
+    }
+    let cache = match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
+        (Some(cache), _) => PathBuf::from(cache),
+        (None, Some(home)) => PathBuf::from(home).join(".cache"),
+        (None, None) => return Err(Failed::new("neither XDG_CACHE_HOME nor HOME is set")),
+    };
+    let tools = cache.join("becket/tools");
+    let program = tools.join("bin/cargo-deny");
+    if !program.is_file() {
+        eprintln!("building cargo-deny {CARGO_DENY}, once; it takes some minutes");
+        cargo(&["install", "cargo-deny", "--locked", "--quiet", "--version", CARGO_DENY, "--root"]).arg(&tools).run()?;
+    }
+    Ok(program)
+}
