@@ -82,10 +82,9 @@ fn rows(place: &Place, arguments: &Arguments) -> Outcome<Vec<Row>> {
     let (rounds, volumes) = (usize::from(arguments.rounds), usize::from(arguments.volumes));
     say(&format!("{rounds} rounds; times are minimum / median; ratios compare medians"));
     say("callouts …");
-    let mut callouts = callouts::measure(place, rounds)?;
-    let mut rows = std::mem::take(&mut callouts.rows);
+    let mut rows = callouts::measure(place, rounds)?;
     say("a fresh volume …");
-    rows.extend(storage::fresh(place, rounds, &callouts)?);
+    rows.extend(storage::fresh(place, rounds)?);
     say("snapshots …");
     rows.extend(storage::snapshot(place, rounds)?);
     say("many volumes …");

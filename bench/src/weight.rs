@@ -1,7 +1,7 @@
 //! What the binary weighs: on the disk, in memory, and in system calls.
 
 use crate::Outcome;
-use crate::callouts::{INIT, SECOND_POD, options};
+use crate::callouts::options;
 use crate::measure;
 use crate::place::Place;
 use crate::report::{AtMost, Row, Value};
@@ -22,7 +22,7 @@ pub(crate) fn measure(place: &Place) -> Outcome<Vec<Row>> {
     let options = options("weighed", "default");
     measure::run_well(&driver, &["mount", &first, &options])?;
     let mount: &[&str] = &["mount", &second, &options];
-    for (what, words) in [(INIT, &["init"] as &[&str]), (SECOND_POD, mount)] {
+    for (what, words) in [("init", &["init"] as &[&str]), ("mount, second pod", mount)] {
         let bytes = peak_memory(&driver, words)?;
         rows.push(Row::new(format!("peak memory: {what}"), Value::Bytes { bytes }));
         measure::run_well(&driver, &["unmount", &second])?;

@@ -4,3 +4,4 @@
 #![allow(clippy::unwrap_used)]
 
 mod bad_input;
+mod bad_values;

@@ -78,11 +78,6 @@ fn image_keeps_the_contract_on_a_plain_directory() {
 }
 
 #[test]
-fn image_keeps_the_contract_on_ext4() {
-    image_on(Medium::of("ext4", &[], ""));
-}
-
-#[test]
 fn image_keeps_the_contract_on_ext4_with_sectors_of_4096_bytes() {
     image_on(Medium::with_large_sectors("ext4"));
 }

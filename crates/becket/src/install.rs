@@ -8,7 +8,7 @@ mod kubelet;
 
 use crate::args::{DriversAndPlace, InstallArgs, UninstallArgs};
 use crate::output;
-use becket_core::{Error, Kind, Result};
+use becket_core::{Error, Kind, Result, preflight};
 use becket_flexvolume::driver::{DEFAULT_KUBELET_ROOT, Driver, Settings};
 use becket_sys::mountinfo;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ use std::time::Duration;
 
 /// Installs or upgrades drivers, and stays to refresh them if asked.
 pub(crate) fn install(arguments: &InstallArgs, state_dir: &Path) -> Result<()> {
+    preflight::kernel()?;
     let drivers = drivers(&arguments.what)?;
     if arguments.attachable && !drivers.iter().any(|driver| driver.can_attach()) {
         return Err(Error::new(Kind::Invalid, "none of these drivers can be attachable")

@@ -17,6 +17,7 @@ pub mod lock;
 pub mod name;
 pub mod plan;
 pub mod pool;
+pub mod preflight;
 pub mod progress;
 pub mod record;
 pub mod size;

@@ -9,7 +9,7 @@ use crate::reply::Reply;
 use becket_core::engine::Publication;
 use becket_core::record::VolumeRecord;
 use becket_core::target::Target;
-use becket_core::{Engine, Error, Kind, Name, Result};
+use becket_core::{Engine, Error, Kind, Name, Result, preflight};
 use request::Request;
 use rustix::fs::FileType;
 use std::path::{Path, PathBuf};
@@ -30,10 +30,7 @@ impl Serving<'_> {
     fn reply(&self, callout: &Callout) -> Result<Reply> {
         let attachable = self.settings.attachable && self.driver.can_attach();
         match callout {
-            Callout::Init => Ok(Reply {
-                capabilities: Some(self.driver.capabilities(self.settings)),
-                ..Reply::success()
-            }),
+            Callout::Init => self.init(),
             Callout::Mount(directory, options) if attachable => {
                 self.mount_staged(directory, options)
             }
@@ -60,12 +57,28 @@ impl Serving<'_> {
         }
     }
 
+    /// Runs at every probe, under a lock of the kubelet's that all volumes of the node share.
+    fn init(&self) -> Result<Reply> {
+        preflight::kernel()?;
+        let capabilities = Some(self.driver.capabilities(self.settings));
+        Ok(Reply { capabilities, ..Reply::success() })
+    }
+
     fn request(&self, options: &Options) -> Result<Request> {
         Request::read(self.driver, options)
     }
 
     /// A path from the kubelet, refused unless it is one of its own.
     fn target(&self, path: &Path) -> Result<Target> {
+        // PATH_MAX, which counts a NUL at the end; also so that no message holds more than that.
+        const LONGEST: usize = 4095;
+        let length = path.as_os_str().len();
+        if length > LONGEST {
+            return Err(Error::new(
+                Kind::Invalid,
+                format!("a path of {length} bytes is refused: {LONGEST} is the most"),
+            ));
+        }
         Target::beneath(&self.settings.kubelet_root, path).map_err(|error| {
             let root = self.settings.kubelet_root.display();
             error.hint(format!("the kubelet's root is taken to be `{root}`; install with --kubelet-root to change that"))

@@ -19,6 +19,7 @@
 //! | [`extents`] | where a file has data, and what it shares |
 //! | [`quota`] | project quotas |
 //! | [`child`] | programs of the host |
+//! | [`kernel`] | which kernel this is |
 //! | [`space`] | how full a filesystem is |
 
 pub mod beneath;
@@ -29,6 +30,7 @@ mod error;
 pub mod extents;
 pub mod filesystem;
 pub mod freeze;
+pub mod kernel;
 pub mod loop_device;
 pub mod mount;
 pub mod mountinfo;

@@ -13,10 +13,10 @@ const CONTENT: &str = "what must not be lost\n";
 /// No operation here takes a tenth of this; one that does hangs.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// How a run has to end.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// How a run ended.
 pub enum End {
-    Well,
+    Well(String),
+    Badly(String),
     Killed,
 }
 
@@ -81,8 +81,8 @@ impl World {
         self.becket(&["flex", self.backend, "unmount", &self.pod()]).map(drop)
     }
 
-    /// Runs becket below `wrapper`, which must end as expected and must not hang.
-    pub fn run(&self, wrapper: &mut Command, arguments: Vec<String>, expected: End) -> Outcome<String> {
+    /// Runs becket below `wrapper`, which must not hang, and says how it ended.
+    pub fn run(&self, wrapper: &mut Command, arguments: Vec<String>) -> Outcome<End> {
         let shown = arguments.join(" ");
         let output = self.path("output");
         let failed = |error: std::io::Error| Failed::new(format!("cannot run `{shown}`: {error}"));
@@ -107,16 +107,24 @@ impl World {
             }
         };
         let said = std::fs::read_to_string(&output).unwrap_or_default();
-        let killed = status.signal() == Some(9) || status.code() == Some(137);
-        match (expected, status.success(), killed) {
-            (End::Well, true, _) | (End::Killed, _, true) => Ok(said),
-            (End::Killed, _, false) => Err(Failed::new(format!("`{shown}` was not killed but ended with {status}"))),
-            (End::Well, false, _) => Err(Failed::new(format!("`{shown}` ended with {status}: {}", said.trim()))),
+        Ok(match status.signal() == Some(9) || status.code() == Some(137) {
+            true => End::Killed,
+            false if status.success() => End::Well(said),
+            false => End::Badly(format!("`{shown}` ended with {status}: {}", said.trim())),
+        })
+    }
+
+    /// Like [`World::run`], and must end well; gives what it said.
+    pub fn run_well(&self, wrapper: &mut Command, arguments: Vec<String>) -> Outcome<String> {
+        match self.run(wrapper, arguments)? {
+            End::Well(said) => Ok(said),
+            End::Killed => Err(Failed::new("something else killed it")),
+            End::Badly(how) => Err(Failed::new(how)),
         }
     }
 
     fn becket(&self, arguments: &[&str]) -> Outcome<String> {
-        self.run(&mut Command::new("env"), arguments.iter().map(|word| word.to_string()).collect(), End::Well)
+        self.run_well(&mut Command::new("env"), arguments.iter().map(|word| word.to_string()).collect())
     }
 
     /// Compares the world with what it must be, then takes it down and looks for leaks.

@@ -17,7 +17,7 @@ impl Scratch {
             rustix::process::geteuid().is_root(),
             "these tests mount filesystems and attach loop devices: run them as root"
         );
-        let unique = format!("becket-{}-{name}", std::process::id());
+        let unique = format!("becket-contract-{}-{name}", std::process::id());
         let path = std::env::temp_dir().join(unique);
         std::fs::create_dir(&path).unwrap();
         Scratch { path }

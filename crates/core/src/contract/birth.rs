@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::backend::{Existence, Place};
-use crate::record::{Birth, Origin, OriginKind, Provisioning};
+use crate::record::{Birth, FORMAT, Origin, OriginKind, Provisioning, now};
 use std::os::unix::fs::FileExt;
 
 pub(super) const CHECKS: &[Check] = &[
@@ -62,12 +62,20 @@ fn another_volume_of_the_same_name_conflicts(ground: &Ground) {
 
 /// The record of a volume whose maker is still at work.
 fn unborn(ground: &Ground, name: &str, content: Content) -> VolumeRecord {
-    let mut record = ground.create("template", content);
-    must(ground.engine().delete(&ground.pool, &named("template")), "delete a volume");
-    record.name = named(name);
-    record.uuid = uuid::Uuid::new_v4();
-    record.birth = Birth::Preparing;
-    record
+    let new = ground.request(name, content);
+    VolumeRecord {
+        format: FORMAT,
+        uuid: uuid::Uuid::new_v4(),
+        name: new.name,
+        size: new.size,
+        content,
+        provisioning: new.provisioning,
+        birth: Birth::Preparing,
+        filesystem_size: new.size,
+        origin: None,
+        created: now(),
+        parameters: new.parameters,
+    }
 }
 
 fn a_killed_preparation_is_replaced(ground: &Ground) {
@@ -168,12 +176,12 @@ fn a_foreign_filesystem_is_neither_mounted_nor_formatted(ground: &Ground) {
         let medium = ground.backend.medium(&pool, &record, Place::Ready).unwrap().unwrap();
         let file = File::options().write(true).open(&medium.path).unwrap();
         file.write_all_at(&vec![0; 128 * 1024], 0).unwrap();
-        let mut before = vec![0; medium.size as usize];
+        let mut before = vec![0; 2 * MIB as usize];
         medium.file.read_exact_at(&mut before, 0).unwrap();
         let staged = ground.engine().stage(&ground.pool, &record.name, &ground.staging(name));
         let error = refused(staged, Kind::WrongState, "staging a volume without a filesystem");
         assert!(error.advice().is_some(), "no hint says what to do: {error}");
-        let mut after = vec![0; medium.size as usize];
+        let mut after = vec![0; 2 * MIB as usize];
         medium.file.read_exact_at(&mut after, 0).unwrap();
         assert!(before == after, "staging changed a volume that it refused");
         ground.expect_at_rest(name);

@@ -14,7 +14,7 @@ pub(super) const CHECKS: &[Check] = &[
 /// xfs takes a log of 64 MiB and btrfs keeps two copies of its metadata however small they are.
 fn least(content: Content) -> f64 {
     match content {
-        Content::Xfs => 0.75,
+        Content::Xfs => 0.70,
         Content::Btrfs => 0.60,
         _ => 0.85,
     }

@@ -4,7 +4,7 @@ use super::Engine;
 use crate::backend::Backend;
 use crate::pool::{DEFAULT_POOL, Pool};
 use crate::record::{self, FORMAT, PoolRecord, Record};
-use crate::{Error, Kind, Name, Result, lock};
+use crate::{Error, Kind, Name, Result, lock, preflight};
 use becket_sys::beneath::Dir;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -45,6 +45,7 @@ impl NewPool {
 impl Engine {
     /// Makes a pool, or adopts the one that is at the path already under the same name and backend.
     pub fn create_pool(&self, new: &NewPool) -> Result<PoolRecord> {
+        preflight::kernel()?;
         self.backend_named(&new.backend)?;
         if !(0.1..=1000.0).contains(&new.overcommit) {
             return Err(Error::new(
