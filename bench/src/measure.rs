@@ -19,6 +19,11 @@ impl Samples {
         self.0.push(took);
     }
 
+    /// The one that was added last.
+    pub(crate) fn last(&self) -> Duration {
+        self.0.last().copied().unwrap_or_default()
+    }
+
     /// The fastest: what it costs when nothing else disturbs.
     pub(crate) fn least(&self) -> Duration {
         self.0.iter().min().copied().unwrap_or_default()
@@ -75,6 +80,8 @@ pub(crate) fn run<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> Outcome<R
     reader.read_to_end(&mut bytes).map_err(failed)?;
     let status = child.wait().map_err(failed)?;
     let took = started.elapsed();
+    // The same interrupt may have ended the program, whose words would only mislead.
+    refuse_when_interrupted()?;
     Ok(Ran { took, well: status.success(), text: String::from_utf8_lossy(&bytes).into_owned() })
 }
 

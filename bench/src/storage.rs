@@ -23,8 +23,9 @@ const WHILE_USED: loop_device::Options = loop_device::Options { readonly: false,
 pub(crate) fn fresh(place: &Place, rounds: usize) -> Outcome<Vec<Row>> {
     let driver = place.install(false)?;
     let pod = place.directory("becket/pods/fresh")?.display().to_string();
-    let (mut becket, mut bare) = (Samples::default(), Samples::default());
-    let (mut published, mut bind) = (Samples::default(), Samples::default());
+    let mut becket = Samples::default();
+    let (mut published, mut unpublished) = (Samples::default(), Samples::default());
+    let mut floor = Floor::default();
     let pool = Name::new("default")?;
     let second = Target::beneath(place.root(), &place.directory("becket/pods/second")?)?;
     for round in 0..rounds {
@@ -38,33 +39,43 @@ pub(crate) fn fresh(place: &Place, rounds: usize) -> Outcome<Vec<Row>> {
                 Ok(place.engine.mount(&pool, &volume, None, &second, &how)?)
             };
             published.add(timed(publish)?.1);
-            place.engine.unmount(&second)?;
+            unpublished.add(timed(|| Ok(place.engine.unmount(&second)?))?.1);
             measure::run_well(&driver, &["unmount", &pod])?;
             place.forget_volume("default", &name)
         };
         match round % 2 {
             0 => {
                 once()?;
-                bare_round(place, &mut bare, &mut bind)?;
+                bare_round(place, &mut floor)?;
             }
             _ => {
-                bare_round(place, &mut bare, &mut bind)?;
+                bare_round(place, &mut floor)?;
                 once()?;
             }
         }
     }
     Ok(vec![
         Row::new("create, stage and publish 1 GiB ext4", &becket)
-            .against("bare system calls", &bare)
+            .against("bare system calls", &floor.all)
             .target(AtMost::Times(1.3)),
         Row::new("publish, by a process that runs", &published)
-            .against("bare bind", &bind)
+            .against("bare bind", &floor.bind)
             .target(AtMost::Ms(1.0)),
+        Row::new("unpublish, by a process that runs", &unpublished)
+            .against("bare umount", &floor.unmount),
     ])
 }
 
+/// What the kernel takes for the same.
+#[derive(Default)]
+struct Floor {
+    all: Samples,
+    bind: Samples,
+    unmount: Samples,
+}
+
 /// One volume by system calls alone, and its removal outside the clock.
-fn bare_round(place: &Place, all: &mut Samples, bind: &mut Samples) -> Outcome {
+fn bare_round(place: &Place, floor: &mut Floor) -> Outcome {
     let (staged, pod) = (place.directory("bare/staged")?, place.directory("bare/pod")?);
     let image = place.root().join("bare/image");
     let ((_, took_bind), took) = timed(|| {
@@ -80,9 +91,9 @@ fn bare_round(place: &Place, all: &mut Samples, bind: &mut Samples) -> Outcome {
             Ok(view.attach(Dir::open(&pod)?.as_fd(), &pod)?)
         })
     })?;
-    all.add(took);
-    bind.add(took_bind);
-    mount::unmount(&pod)?;
+    floor.all.add(took);
+    floor.bind.add(took_bind);
+    floor.unmount.add(timed(|| Ok(mount::unmount(&pod)?))?.1);
     mount::unmount(&staged)?;
     Ok(std::fs::remove_file(&image)?)
 }

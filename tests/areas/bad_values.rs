@@ -104,11 +104,11 @@ fn sizes_that_no_volume_can_have_are_refused() {
     // Also where the volume exists and the size would not be needed.
     cases.extend(invalid.map(|size| (volume("v").size(size), &["is not a size"][..])));
     cases.push((new("7Ei"), &["cannot promise", "7 EiB"]));
-    cases.push((new("9223372036854775807"), &["cannot promise"]));
+    cases.push((new("9223372036854775807"), &["8 EiB"]));
     cases.push((new("100Ti").with("provisioning", "thick"), &["cannot promise"]));
-    cases.push((new("1"), &["too small", "4 MiB"]));
-    cases.push((new("16Mi").fs_type("xfs"), &["too small", "300 MiB"]));
-    cases.push((new("16Mi").fs_type("btrfs"), &["too small", "128 MiB"]));
+    cases.push((new("1"), &["too small", "needs at least"]));
+    cases.push((new("16Mi").fs_type("xfs"), &["too small", "needs at least"]));
+    cases.push((new("16Mi").fs_type("btrfs"), &["too small", "needs at least"]));
     refuse_mounts(&node, "image", &cases);
 }
 
@@ -127,7 +127,7 @@ fn an_expansion_to_an_impossible_size_changes_nothing() {
         ("", &["not a number of bytes"]),
         ("ten\n", &["not a number of bytes"]),
         ("9223372036854775807", &["cannot promise"]),
-        ("1125899906842624", &["cannot promise", "1 PiB"]),
+        ("1125899906842624", &["cannot promise", "available"]),
     ];
     let before = node.fingerprint();
     for (bytes, words) in table {
@@ -235,7 +235,7 @@ fn parameters_of_a_directory_are_checked_before_it_is_made() {
     let new = || volume("new").with("limit", "none");
     let long = "x".repeat(100_000);
     let cases: [(Options, &[&str]); 9] = [
-        (new().with("limit", "soft"), &["limit"]),
+        (new().with("limit", "soft"), &["does not exist"]),
         (new().with("size", "16Mi").with("limit", "soft"), &["`limit` cannot be `soft`"]),
         (new().with("onUnmount", "destroy"), &["`onUnmount` cannot be `destroy`"]),
         (new().with("onUnmount", &long), &["`onUnmount` cannot be"]),
@@ -270,24 +270,14 @@ fn a_size_that_cannot_be_enforced_is_refused() {
 fn the_name_of_the_volume_in_kubernetes_leads_nowhere_either() {
     let node = node();
     node.install(&["--attachable"]).succeeds();
-    let cases: Vec<(Options, &[&str])> = [
-        ("../../../x", "refused"),
-        ("..", "refused"),
-        ("/etc", "refused"),
-        ("a/../../b", "refused"),
-        ("other", "not staged"),
-        ("", "pvOrVolumeName"),
-    ]
-    .map(|(name, word)| (volume("v").with("kubernetes.io/pvOrVolumeName", name), word))
-    .map(|(options, word)| (options, word_list(word)))
-    .into();
+    let named = |name: &str| volume("v").with("kubernetes.io/pvOrVolumeName", name);
+    let cases: [(Options, &[&str]); 6] = [
+        (named("../../../x"), &["refused"]),
+        (named(".."), &["refused"]),
+        (named("/etc"), &["refused"]),
+        (named("a/../../b"), &["refused"]),
+        (named("other"), &["not staged"]),
+        (named(""), &["pvOrVolumeName"]),
+    ];
     refuse_mounts(&node, "image", &cases);
-}
-
-fn word_list(word: &'static str) -> &'static [&'static str] {
-    match word {
-        "refused" => &["refused"],
-        "not staged" => &["not staged"],
-        _ => &["pvOrVolumeName"],
-    }
 }

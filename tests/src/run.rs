@@ -134,7 +134,7 @@ impl Reply {
             let said = message.to_lowercase().contains(&word.to_lowercase());
             assert!(said, "{}: no `{word}` in: {message}", self.call);
         }
-        let fit = message.len() > 10 && message.len() < 1500;
+        let fit = message.len() > 8 && message.len() < 1500;
         assert!(fit, "{}: message of {} bytes: {message}", self.call, message.len());
         assert!(!message.chars().any(char::is_control), "{}: {message:?}", self.call);
         self

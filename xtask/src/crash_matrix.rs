@@ -38,9 +38,18 @@ pub fn run(binary: &Path, sample: bool) -> Outcome {
         let first = if sample { std::process::id() as usize % step } else { 0 };
         let mut tally = Tally::default();
         for point in points.iter().skip(first).step_by(step) {
-            tally.add(kill_at(binary, case, point), &format!("{} killed at {} #{}", case.name, point.call, point.occurrence));
+            tally.add(
+                kill_at(binary, case, point),
+                &format!("{} killed at {} #{}", case.name, point.call, point.occurrence),
+            );
         }
-        eprintln!("{:40} {:3} kills at {:3} system calls, {} violations", case.name, tally.kills, points.len(), tally.violations);
+        eprintln!(
+            "{:40} {:3} kills at {:3} system calls, {} violations",
+            case.name,
+            tally.kills,
+            points.len(),
+            tally.violations
+        );
         all = all.and(&tally);
     }
     eprintln!("{} kills; {} more came too late, after the run's end", all.kills, all.late);
@@ -89,8 +98,11 @@ fn points_of(binary: &Path, case: &Case) -> Outcome<Vec<Point>> {
     let mut strace = Command::new("strace");
     strace.args(["-qq", "-o"]).arg(&trace).args(["-e", &format!("trace={CALLS}")]);
     world.run_well(&mut strace, (case.operation)(&world))?;
-    world.check(case).map_err(|violation| Failed::new(format!("{}, undisturbed: {violation}", case.name)))?;
-    let text = std::fs::read_to_string(&trace).map_err(|error| Failed::new(format!("no trace: {error}")))?;
+    world
+        .check(case)
+        .map_err(|violation| Failed::new(format!("{}, undisturbed: {violation}", case.name)))?;
+    let text = std::fs::read_to_string(&trace)
+        .map_err(|error| Failed::new(format!("no trace: {error}")))?;
     let mut points: Vec<Point> = Vec::new();
     for line in text.lines() {
         let Some((call, _)) = line.split_once('(') else { continue };

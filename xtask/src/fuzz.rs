@@ -8,7 +8,9 @@ const TARGETS: [&str; 4] = ["callout", "mountinfo", "superblock", "record"];
 pub fn everything(seconds: u64) -> Outcome {
     let nightly = command("rustup").args(&["toolchain", "list"]).read();
     if !nightly.is_some_and(|list| list.contains("nightly")) {
-        return Err(Failed::new("the fuzzer needs the nightly compiler: rustup toolchain install nightly"));
+        return Err(Failed::new(
+            "the fuzzer needs the nightly compiler: rustup toolchain install nightly",
+        ));
     }
     if !is_there("cargo-fuzz") {
         eprintln!("building cargo-fuzz, once; it takes some minutes");

@@ -44,7 +44,11 @@ fn main() -> ExitCode {
         },
         _ => {
             eprint!("{HELP}");
-            return if words == ["help"] || words == ["--help"] { ExitCode::SUCCESS } else { ExitCode::from(2) };
+            return if words == ["help"] || words == ["--help"] {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(2)
+            };
         }
     };
     match outcome {

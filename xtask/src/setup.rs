@@ -32,11 +32,16 @@ pub fn everything() -> Outcome {
 /// The compiler's parts: the musl target, the formatter and the linter.
 pub fn for_building() -> Outcome {
     if !is_there("rustup") {
-        eprintln!("no rustup here: the {TARGET} target, rustfmt and clippy are taken to be installed");
+        eprintln!(
+            "no rustup here: the {TARGET} target, rustfmt and clippy are taken to be installed"
+        );
         return Ok(());
     }
     let has = |list: &str, what: &str| {
-        command("rustup").args(&[list, "list", "--installed"]).read().is_some_and(|all| all.contains(what))
+        command("rustup")
+            .args(&[list, "list", "--installed"])
+            .read()
+            .is_some_and(|all| all.contains(what))
     };
     if !has("target", TARGET) {
         eprintln!("installing the compiler's target {TARGET}");
@@ -53,13 +58,17 @@ pub fn for_building() -> Outcome {
 
 /// Programs of the host that Becket or its tests call.
 pub fn host_programs() -> Outcome {
-    let missing: Vec<&(&str, &str)> = PROGRAMS.iter().filter(|(program, _)| !is_there(program)).collect();
+    let missing: Vec<&(&str, &str)> =
+        PROGRAMS.iter().filter(|(program, _)| !is_there(program)).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
     if !is_there("apt-get") {
-        return Err(Failed::new(format!("install what has these Debian packages' programs: {}", packages.join(" "))));
+        return Err(Failed::new(format!(
+            "install what has these Debian packages' programs: {}",
+            packages.join(" ")
+        )));
     }
     eprintln!("installing {}", packages.join(" "));
     command("apt-get").args(&["update", "-q"]).run()?;
@@ -71,7 +80,8 @@ pub fn host_programs() -> Outcome {
 pub fn binary() -> Outcome<PathBuf> {
     for_building()?;
     cargo(&["build", "--release", "--package", "becket", "--target", TARGET]).run()?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| run::root().join("target"), PathBuf::from);
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| run::root().join("target"), PathBuf::from);
     Ok(target.join(TARGET).join("release/becket"))
 }
 
@@ -89,7 +99,9 @@ pub fn cargo_deny() -> Outcome<PathBuf> {
     let program = tools.join("bin/cargo-deny");
     if !program.is_file() {
         eprintln!("building cargo-deny {CARGO_DENY}, once; it takes some minutes");
-        cargo(&["install", "cargo-deny", "--locked", "--quiet", "--version", CARGO_DENY, "--root"]).arg(&tools).run()?;
+        cargo(&["install", "cargo-deny", "--locked", "--quiet", "--version", CARGO_DENY, "--root"])
+            .arg(&tools)
+            .run()?;
     }
     Ok(program)
 }

@@ -8,7 +8,9 @@ use std::time::Instant;
 /// Runs all stages, the later ones too when an earlier one fails, and says how each went.
 pub fn everything() -> Outcome {
     if !is_root() {
-        return Err(Failed::new("the tests mount filesystems and attach loop devices: run this as root"));
+        return Err(Failed::new(
+            "the tests mount filesystems and attach loop devices: run this as root",
+        ));
     }
     let mut stages = Stages::default();
     setup::for_building()?;
@@ -58,13 +60,24 @@ pub fn kubelet(binary: &Path) -> Outcome {
     let wanted = wanted_go()?;
     let found = command("go").args(&["env", "GOVERSION"]).read();
     let version = found.as_deref().map(|text| text.trim().trim_start_matches("go"));
-    if !version.is_some_and(|version| numbers(version) >= numbers(&wanted)) {
-        let found = version.map_or("Go is not installed".to_owned(), |version| format!("Go is {version}"));
-        eprintln!("\n!! NOT RUN: the kubelet's own FlexVolume code against our drivers (tests/kubelet).");
-        eprintln!("!! {found}; it takes Go {wanted} or newer: install it from go.dev/dl or your distribution.\n");
-        return Err(Failed::new(format!("the kubelet tests were not run: {found}, {wanted} is needed")));
+    if version.is_none_or(|version| numbers(version) < numbers(&wanted)) {
+        let found =
+            version.map_or("Go is not installed".to_owned(), |version| format!("Go is {version}"));
+        eprintln!(
+            "\n!! NOT RUN: the kubelet's own FlexVolume code against our drivers (tests/kubelet)."
+        );
+        eprintln!(
+            "!! {found}; it takes Go {wanted} or newer: install it from go.dev/dl or your distribution.\n"
+        );
+        return Err(Failed::new(format!(
+            "the kubelet tests were not run: {found}, {wanted} is needed"
+        )));
     }
-    command("go").args(&["test", "-count=1", "./..."]).directory("tests/kubelet").env("BECKET", binary).run()
+    command("go")
+        .args(&["test", "-count=1", "./..."])
+        .directory("tests/kubelet")
+        .env("BECKET", binary)
+        .run()
 }
 
 /// The version in the `go` line of the module.
@@ -73,7 +86,8 @@ fn wanted_go() -> Outcome<String> {
     let text = std::fs::read_to_string(&path)
         .map_err(|error| Failed::new(format!("cannot read `{}`: {error}", path.display())))?;
     let line = text.lines().find_map(|line| line.strip_prefix("go "));
-    line.map(|version| version.trim().to_owned()).ok_or_else(|| Failed::new("tests/kubelet/go.mod has no go line"))
+    line.map(|version| version.trim().to_owned())
+        .ok_or_else(|| Failed::new("tests/kubelet/go.mod has no go line"))
 }
 
 fn numbers(version: &str) -> Vec<u32> {

@@ -17,8 +17,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Crates whose weight or runtime the callout path must not carry.
-const ONLY_IN: &[(&str, &[&str])] =
-    &[("tokio", &["becket-csi", "becket-kubernetes"]), ("tonic", &["becket-csi"]), ("kube", &["becket-kubernetes"])];
+const ONLY_IN: &[(&str, &[&str])] = &[
+    ("tokio", &["becket-csi", "becket-kubernetes"]),
+    ("tonic", &["becket-csi"]),
+    ("kube", &["becket-kubernetes"]),
+];
 
 /// All checks; every finding is shown before it fails.
 pub fn everything() -> Outcome {
@@ -31,8 +34,9 @@ pub fn everything() -> Outcome {
     let checks = [
         cargo(&["fmt", "--all", "--check"]).run(),
         cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]).run(),
-        setup::cargo_deny()
-            .and_then(|program| command(program).args(&["check", "bans", "licenses", "sources"]).run()),
+        setup::cargo_deny().and_then(|program| {
+            command(program).args(&["check", "bans", "licenses", "sources"]).run()
+        }),
     ];
     let failed = checks.iter().filter(|check| check.is_err()).count() + findings.len();
     match failed {
@@ -46,9 +50,15 @@ fn dependency_law() -> Outcome<Vec<String>> {
     let mut findings = Vec::new();
     for manifest in crate_manifests()? {
         let text = read(&manifest)?;
-        let name = text.lines().find_map(|line| line.strip_prefix("name = ")).unwrap_or("").trim_matches('"');
+        let name = text
+            .lines()
+            .find_map(|line| line.strip_prefix("name = "))
+            .unwrap_or("")
+            .trim_matches('"');
         let Some((_, allowed)) = MAY_USE.iter().find(|(known, _)| *known == name) else {
-            findings.push(format!("crate `{name}` has no place in the dependency law (xtask/src/tidy.rs)"));
+            findings.push(format!(
+                "crate `{name}` has no place in the dependency law (xtask/src/tidy.rs)"
+            ));
             continue;
         };
         for used in dependencies(&text) {
@@ -56,7 +66,9 @@ fn dependency_law() -> Outcome<Vec<String>> {
                 findings.push(format!("crate `{name}` must not use `{used}`"));
             }
             if ONLY_IN.iter().any(|(what, places)| *what == used && !places.contains(&name)) {
-                findings.push(format!("crate `{name}` must not use `{used}`: the callout path pays for it"));
+                findings.push(format!(
+                    "crate `{name}` must not use `{used}`: the callout path pays for it"
+                ));
             }
         }
     }
@@ -66,12 +78,19 @@ fn dependency_law() -> Outcome<Vec<String>> {
 fn dependencies(manifest: &str) -> Vec<&str> {
     let section = manifest.split("\n[dependencies]\n").nth(1).unwrap_or("");
     let lines = section.lines().take_while(|line| !line.starts_with('['));
-    lines.filter_map(|line| Some(line.split(['.', ' ', '=']).next()?.trim())).filter(|name| !name.is_empty()).collect()
+    lines
+        .filter_map(|line| Some(line.split(['.', ' ', '=']).next()?.trim()))
+        .filter(|name| !name.is_empty())
+        .collect()
 }
 
 fn crate_manifests() -> Outcome<Vec<PathBuf>> {
     let crates = list(&root().join("crates"))?;
-    Ok(crates.into_iter().map(|path| path.join("Cargo.toml")).filter(|path| path.is_file()).collect())
+    Ok(crates
+        .into_iter()
+        .map(|path| path.join("Cargo.toml"))
+        .filter(|path| path.is_file())
+        .collect())
 }
 
 /// Rules that a reader relies on in every source file.
@@ -101,7 +120,9 @@ fn file_findings(shown: &str, text: &str) -> Vec<String> {
     }
     // Targets go by plain rmdir, and trees only in a pool's trash, by `Dir::purge`.
     if product && text.contains("remove_dir_all") {
-        findings.push(format!("`{shown}` removes a tree; only a pool's trash is emptied, by `Dir::purge`"));
+        findings.push(format!(
+            "`{shown}` removes a tree; only a pool's trash is emptied, by `Dir::purge`"
+        ));
     }
     let unfinished = ["todo!(", "unimplemented!(", "dbg!("];
     for word in unfinished.iter().filter(|word| !here && text.contains(**word)) {
@@ -134,7 +155,8 @@ fn list(directory: &Path) -> Outcome<Vec<PathBuf>> {
 }
 
 fn read(path: &Path) -> Outcome<String> {
-    std::fs::read_to_string(path).map_err(|error| Failed::new(format!("cannot read `{}`: {error}", path.display())))
+    std::fs::read_to_string(path)
+        .map_err(|error| Failed::new(format!("cannot read `{}`: {error}", path.display())))
 }
 
 #[cfg(test)]
@@ -153,9 +175,15 @@ mod tests {
             (&long, "find the seam"),
         ] {
             let findings = file_findings("crates/core/src/x.rs", text);
-            assert!(findings.iter().any(|finding| finding.contains(words)), "{words}: {findings:?}");
+            assert!(
+                findings.iter().any(|finding| finding.contains(words)),
+                "{words}: {findings:?}"
+            );
         }
-        assert!(file_findings("crates/sys/src/x.rs", "//! A file.\nfn f() { unsafe { g() } }\n").is_empty());
+        assert!(
+            file_findings("crates/sys/src/x.rs", "//! A file.\nfn f() { unsafe { g() } }\n")
+                .is_empty()
+        );
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(crate) struct Global {
     /// Where pools, locks and stages are
     #[arg(long, global = true, value_name = "DIR", env = STATE_VARIABLE, default_value = DEFAULT_STATE)]
     pub(crate) state_dir: PathBuf,
-    /// Form of the output
+    /// Form of the output: columns for people or JSON for programs
     #[arg(short, long, global = true, value_name = "FORM", default_value = "table")]
     pub(crate) output: Form,
     /// Also say what is done, not only what is wrong
@@ -246,17 +246,10 @@ pub(crate) enum TrashCommand {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct FlexArgs {
     /// The driver: image or directory
-    driver: String,
+    pub(crate) driver: String,
     /// The callout and its arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<std::ffi::OsString>,
-}
-
-impl FlexArgs {
-    /// Only an unknown driver gets this far: known ones are dispatched before this is parsed.
-    pub(crate) fn driver(&self) -> &str {
-        &self.driver
-    }
+    pub(crate) arguments: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug, Clone, ClapArgs)]

@@ -3,7 +3,7 @@
 //! Nothing here starts a thread, a runtime or the command line's parser; a callout is a fresh
 //! process, and the kubelet waits for it.
 
-use crate::log_lines;
+use crate::{install, log_lines};
 use becket_core::pool::State;
 use becket_core::{Engine, Result};
 use becket_flexvolume::{Callout, Driver, Reply, Settings, serve};
@@ -19,9 +19,40 @@ const LONGEST_WAIT: Duration = Duration::from_secs(20);
 /// A run of this program as a driver.
 pub(crate) struct Call {
     driver: Driver,
-    /// Where the driver is installed; `None` for `becket flex`.
-    directory: Option<PathBuf>,
+    from: Origin,
     arguments: Vec<OsString>,
+}
+
+/// Where the settings of a call come from.
+enum Origin {
+    /// The directory in which the driver is installed.
+    Installed(PathBuf),
+    /// The environment and the defaults: `becket flex`.
+    Environment,
+    /// The command line's state directory: `becket --state-dir DIR flex`.
+    StateDirectory(PathBuf),
+}
+
+impl Call {
+    /// The call that the command line asks for; `None` when there is no such driver.
+    pub(crate) fn by_command(
+        driver: &str,
+        arguments: &[OsString],
+        state_dir: &Path,
+    ) -> Option<Call> {
+        let from = Origin::StateDirectory(state_dir.to_owned());
+        Some(Call { driver: Driver::named(driver)?, from, arguments: arguments.to_vec() })
+    }
+
+    fn settings(&self) -> Result<Settings> {
+        match &self.from {
+            Origin::Installed(directory) => Settings::load(Some(directory)),
+            Origin::Environment => Settings::load(None),
+            Origin::StateDirectory(state_dir) => {
+                Ok(Settings { state_dir: state_dir.clone(), ..Settings::load(None)? })
+            }
+        }
+    }
 }
 
 /// The call that `argv` is, if it is one: this program under a driver's name, or `becket flex DRIVER`.
@@ -30,17 +61,14 @@ pub(crate) fn requested(argv: &[OsString]) -> Option<Call> {
     let named = program.file_name().and_then(|name| Driver::named(name.to_str()?));
     if let Some(driver) = named {
         let directory = program.parent().filter(|parent| !parent.as_os_str().is_empty());
-        return Some(Call {
-            driver,
-            directory: directory.map(Path::to_owned),
-            arguments: argv[1..].to_vec(),
-        });
+        let from = directory.map_or(Origin::Environment, |path| Origin::Installed(path.to_owned()));
+        return Some(Call { driver, from, arguments: argv[1..].to_vec() });
     }
     if argv.get(1)? != "flex" {
         return None;
     }
     let driver = Driver::named(argv.get(2)?.to_str()?)?;
-    Some(Call { driver, directory: None, arguments: argv[3..].to_vec() })
+    Some(Call { driver, from: Origin::Environment, arguments: argv[3..].to_vec() })
 }
 
 /// Answers the call on stdout.
@@ -63,7 +91,7 @@ pub(crate) fn answer(call: &Call) -> ExitCode {
 }
 
 fn reply(call: &Call) -> Reply {
-    let settings = match Settings::load(call.directory.as_deref()) {
+    let settings = match call.settings() {
         Ok(settings) => settings,
         Err(error) => return Reply::from(error),
     };
@@ -80,8 +108,9 @@ fn reply(call: &Call) -> Reply {
 fn serve_call(call: &Call, settings: &Settings) -> Result<Reply> {
     let started = Instant::now();
     let callout = Callout::parse(&call.arguments)?;
-    let engine =
-        Engine::new(State::new(&settings.state_dir), becket_backends::all()).waiting(LONGEST_WAIT);
+    // The kernel shows mounts by their real paths, and what is staged is found among them.
+    let state = State::new(install::real(&settings.state_dir));
+    let engine = Engine::new(state, becket_backends::all()).waiting(LONGEST_WAIT);
     let reply = serve::serve(&engine, call.driver, settings, &callout);
     let took = started.elapsed().as_millis();
     match &reply.message {

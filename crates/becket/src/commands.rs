@@ -7,6 +7,7 @@ mod trash;
 mod volume;
 
 use crate::args::{Args, Command, Global, InPool};
+use crate::callout::{self, Call};
 use crate::install;
 use crate::output::{self, Form, TerminalProgress};
 use becket_core::engine::Outcome;
@@ -26,9 +27,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Command::Snapshot(command) => snapshot::run(&engine(&args.global), command, form)?,
         Command::Trash(command) => trash::run(&engine(&args.global), command, form)?,
         Command::Reconcile(at) => return reconcile(&engine(&args.global), at, form),
-        Command::Flex(flex) => return Err(install::unknown_driver(flex.driver())),
-        Command::Install(arguments) => install::install(arguments, &args.global.state_dir)?,
-        Command::Uninstall(arguments) => install::uninstall(arguments)?,
+        Command::Flex(flex) => {
+            let call = Call::by_command(&flex.driver, &flex.arguments, &args.global.state_dir);
+            let call = call.ok_or_else(|| install::unknown_driver(&flex.driver))?;
+            return Ok(callout::answer(&call));
+        }
+        Command::Install(arguments) => install::install(arguments, &args.global.state_dir, form)?,
+        Command::Uninstall(arguments) => install::uninstall(arguments, form)?,
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Args::command(), "becket", &mut std::io::stdout());
         }
@@ -38,7 +43,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn engine(global: &Global) -> Engine {
-    Engine::new(State::new(&global.state_dir), becket_backends::all())
+    Engine::new(State::new(install::real(&global.state_dir)), becket_backends::all())
         .reporting(Box::new(TerminalProgress::default()))
 }
 

@@ -7,15 +7,16 @@ mod files;
 mod kubelet;
 
 use crate::args::{DriversAndPlace, InstallArgs, UninstallArgs};
-use crate::output;
+use crate::output::{self, Form};
 use becket_core::{Error, Kind, Result, preflight};
 use becket_flexvolume::driver::{DEFAULT_KUBELET_ROOT, Driver, Settings};
 use becket_sys::mountinfo;
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Installs or upgrades drivers, and stays to refresh them if asked.
-pub(crate) fn install(arguments: &InstallArgs, state_dir: &Path) -> Result<()> {
+pub(crate) fn install(arguments: &InstallArgs, state_dir: &Path, form: Form) -> Result<()> {
     preflight::kernel()?;
     let drivers = drivers(&arguments.what)?;
     if arguments.attachable && !drivers.iter().any(|driver| driver.can_attach()) {
@@ -25,9 +26,11 @@ pub(crate) fn install(arguments: &InstallArgs, state_dir: &Path) -> Result<()> {
     let running = kubelet::running();
     let plugin_dir = plugin_dir(&arguments.what, running.as_ref())?;
     let root = arguments.kubelet_root.clone().or(running.and_then(|kubelet| kubelet.root));
+    // As the kubelet was told it, links included: so it names its paths.
     let kubelet_root = absolute(&root.unwrap_or_else(|| DEFAULT_KUBELET_ROOT.into()))?;
     files::check_plugin_dir(&plugin_dir)?;
-    let state_dir = absolute(state_dir)?;
+    let state_dir = real(&absolute(state_dir)?);
+    let log_file = arguments.log_file.as_deref().map(absolute).transpose()?;
     let executable = std::env::current_exe().map_err(|error| {
         Error::new(Kind::Internal, format!("cannot find this program's own file: {error}"))
     })?;
@@ -35,17 +38,14 @@ pub(crate) fn install(arguments: &InstallArgs, state_dir: &Path) -> Result<()> {
         state_dir: state_dir.clone(),
         kubelet_root: kubelet_root.clone(),
         attachable: arguments.attachable && driver.can_attach(),
-        log_file: arguments.log_file.clone(),
+        log_file: log_file.clone(),
     };
+    let mut done = Vec::new();
     for driver in &drivers {
-        let done = files::put(&plugin_dir, *driver, &executable, &settings_of(*driver))?;
-        let directory = plugin_dir.join(driver.directory_name());
-        output::say(format_args!(
-            "driver `becket/{}` is {done} in `{}`",
-            driver.name(),
-            directory.display()
-        ));
+        let outcome = files::put(&plugin_dir, *driver, &executable, &settings_of(*driver))?;
+        done.push(Done::new(&plugin_dir, *driver, outcome));
     }
+    show(form, &done)?;
     match arguments.refresh {
         None => Ok(()),
         Some(interval) => refresh(&plugin_dir, &drivers, &executable, &settings_of, interval),
@@ -86,36 +86,51 @@ fn refresh(
 
 /// Removes drivers of which no volume is mounted: without its driver a volume can never be
 /// unmounted by the kubelet.
-pub(crate) fn uninstall(arguments: &UninstallArgs) -> Result<()> {
+pub(crate) fn uninstall(arguments: &UninstallArgs, form: Form) -> Result<()> {
     let drivers = drivers(&arguments.what)?;
     let plugin_dir = plugin_dir(&arguments.what, kubelet::running().as_ref())?;
     for driver in &drivers {
         refuse_published(&plugin_dir, *driver)?;
     }
+    let mut done = Vec::new();
     for driver in &drivers {
-        let directory = plugin_dir.join(driver.directory_name());
-        match files::remove(&plugin_dir, *driver)? {
-            true => output::say(format_args!(
-                "driver `becket/{}` is removed from `{}`",
-                driver.name(),
-                plugin_dir.display()
-            )),
-            false => output::say(format_args!(
-                "driver `becket/{}` is not installed at `{}`",
-                driver.name(),
-                directory.display()
-            )),
-        }
+        let outcome =
+            if files::remove(&plugin_dir, *driver)? { "removed" } else { "not installed" };
+        done.push(Done::new(&plugin_dir, *driver, outcome));
     }
-    Ok(())
+    show(form, &done)
+}
+
+/// What became of a driver.
+#[derive(Serialize)]
+struct Done {
+    driver: String,
+    outcome: &'static str,
+    directory: PathBuf,
+}
+
+impl Done {
+    fn new(plugin_dir: &Path, driver: Driver, outcome: &'static str) -> Done {
+        let directory = plugin_dir.join(driver.directory_name());
+        Done { driver: format!("becket/{}", driver.name()), outcome, directory }
+    }
+}
+
+fn show(form: Form, done: &[Done]) -> Result<()> {
+    let row = |done: &Done| {
+        vec![done.driver.clone(), done.outcome.to_owned(), done.directory.display().to_string()]
+    };
+    let rows: Vec<Vec<String>> = done.iter().map(row).collect();
+    output::list(form, &done, &["driver", "outcome", "directory"], &rows)
 }
 
 fn refuse_published(plugin_dir: &Path, driver: Driver) -> Result<()> {
     let installed = Settings::installed(&plugin_dir.join(driver.directory_name()))?;
     let Some(settings) = installed else { return Ok(()) };
-    let pods = settings.kubelet_root.join("pods");
-    let devices =
-        settings.kubelet_root.join("plugins/kubernetes.io/flexvolume/becket").join(driver.name());
+    // What mounts show is the real path, so that is what is compared with.
+    let root = real(&settings.kubelet_root);
+    let pods = root.join("pods");
+    let devices = root.join("plugins/kubernetes.io/flexvolume/becket").join(driver.name());
     let kind = driver.directory_name();
     let is_ours = |point: &PathBuf| {
         let in_pod = point.strip_prefix(&pods).ok().and_then(|below| below.iter().nth(2));
@@ -156,7 +171,7 @@ pub(crate) fn unknown_driver(name: &str) -> Error {
 
 fn plugin_dir(what: &DriversAndPlace, running: Option<&kubelet::Kubelet>) -> Result<PathBuf> {
     if let Some(directory) = &what.plugin_dir {
-        return absolute(directory);
+        return absolute(directory).map(|path| real(&path));
     }
     let found = running.map(|kubelet| {
         kubelet.plugin_dir.clone().unwrap_or_else(|| kubelet::DEFAULT_PLUGIN_DIR.into())
@@ -171,9 +186,20 @@ fn plugin_dir(what: &DriversAndPlace, running: Option<&kubelet::Kubelet>) -> Res
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {
-    let full = std::path::absolute(path).map_err(|error| {
+    std::path::absolute(path).map_err(|error| {
         Error::new(Kind::Invalid, format!("`{}` is no path: {error}", path.display()))
-    })?;
-    // What mounts show is the real path, so that is what is compared with.
-    Ok(full.canonicalize().unwrap_or(full))
+    })
+}
+
+/// The path without links, as far as it exists.
+pub(crate) fn real(path: &Path) -> PathBuf {
+    for above in path.ancestors() {
+        if let Ok(found) = above.canonicalize() {
+            return match path.strip_prefix(above) {
+                Ok(below) if !below.as_os_str().is_empty() => found.join(below),
+                _ => found,
+            };
+        }
+    }
+    path.to_owned()
 }

@@ -21,7 +21,10 @@ fn main() -> ExitCode {
         return callout::answer(&call);
     }
     let args = args::Args::parse_from(&arguments);
-    log_lines::to_stderr(args.global.verbose);
+    // A callout answers on stdout alone, also when it is asked for by the command line.
+    if !matches!(args.command, args::Command::Flex(_)) {
+        log_lines::to_stderr(args.global.verbose);
+    }
     match commands::run(&args) {
         Ok(code) => code,
         Err(error) => {

@@ -9,12 +9,10 @@ use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The form of what goes to stdout.
+/// The form of what goes to stdout: columns for people or JSON for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Form {
-    /// Columns for people
     Table,
-    /// JSON for programs
     Json,
 }
 

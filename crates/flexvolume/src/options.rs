@@ -93,10 +93,9 @@ impl Options {
         text.map(|text| match text.parse() {
             // chown(2) takes the last one for "leave it as it is".
             Ok(group) if group != u32::MAX => Ok(group),
-            _ => Err(Error::new(
-                Kind::Invalid,
-                format!("fsGroup `{}` is no group id", shown(text)),
-            )),
+            _ => {
+                Err(Error::new(Kind::Invalid, format!("fsGroup `{}` is no group id", shown(text))))
+            }
         })
         .transpose()
     }

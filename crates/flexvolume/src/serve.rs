@@ -79,8 +79,14 @@ impl Serving<'_> {
                 format!("a path of {length} bytes is refused: {LONGEST} is the most"),
             ));
         }
-        Target::beneath(&self.settings.kubelet_root, path).map_err(|error| {
-            let root = self.settings.kubelet_root.display();
+        let root = &self.settings.kubelet_root;
+        // Where the root is a link, the kubelet names its paths through the link, and the kernel
+        // shows mounts by their real ones.
+        let real = root.canonicalize().unwrap_or_else(|_| root.clone());
+        let below =
+            path.strip_prefix(root).map_or_else(|_| path.to_owned(), |below| real.join(below));
+        Target::beneath(&real, &below).map_err(|error| {
+            let root = root.display();
             error.hint(format!("the kubelet's root is taken to be `{root}`; install with --kubelet-root to change that"))
         })
     }

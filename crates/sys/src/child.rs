@@ -1,4 +1,4 @@
-//! Programs of the host that change storage: `mkfs.*`, `e2fsck`, `xfs_admin`, `btrfstune`.
+//! Programs of the host that change storage: `mkfs.*`, `e2fsck`, `resize2fs`, `xfs_admin`.
 //!
 //! They run to their end, in a process group of their own so that an interrupt at the terminal
 //! does not reach them, with no shell, a fixed search path and an empty environment.
@@ -31,29 +31,25 @@ pub struct Ended {
     pub words: String,
 }
 
-/// Runs `program` to its end and gives its status. `answer` is what it may read from stdin.
+/// Runs `program` to its end and gives its status.
 ///
 /// Fails with `NOENT` when the host does not have the program.
-pub fn run(program: &str, arguments: &[&OsStr], answer: &[u8]) -> Result<Ended> {
+pub fn run(program: &str, arguments: &[&OsStr]) -> Result<Ended> {
     let path = find(program).ok_or_else(|| {
         Error::new("run", program, Errno::NOENT).detail("this host does not have it installed")
     })?;
-    let mut child = Command::new(&path)
+    let child = Command::new(&path)
         .args(arguments)
         .env_clear()
         .env("PATH", DIRECTORIES.join(":"))
         .env("LC_ALL", "C")
         .current_dir("/")
-        .stdin(if answer.is_empty() { Stdio::null() } else { Stdio::piped() })
+        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
         .spawn()
         .on("run", &path)?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A program that does not ask closes its end; that is not our failure.
-        let _ = std::io::Write::write_all(&mut stdin, answer);
-    }
     // Both pipes are drained while waiting, so a talkative program cannot block on a full one.
     let output = child.wait_with_output().on("wait for", &path)?;
     let mut words = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -67,8 +63,8 @@ pub fn run(program: &str, arguments: &[&OsStr], answer: &[u8]) -> Result<Ended> 
 }
 
 /// Like [`run`], and any status but 0 is an error that carries the program's last words.
-pub fn run_well(program: &'static str, arguments: &[&OsStr], answer: &[u8]) -> Result<()> {
-    let ended = run(program, arguments, answer)?;
+pub fn run_well(program: &'static str, arguments: &[&OsStr]) -> Result<()> {
+    let ended = run(program, arguments)?;
     if ended.status == 0 {
         return Ok(());
     }

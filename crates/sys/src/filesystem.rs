@@ -55,7 +55,7 @@ pub fn make(kind: Kind, target: &Path, id: [u8; 16], discard: bool) -> Result<()
         (Kind::Xfs | Kind::Btrfs, false) => arguments.push(OsStr::new("-K")),
     }
     arguments.push(target.as_os_str());
-    run_well(maker(kind), &arguments, b"")
+    run_well(maker(kind), &arguments)
 }
 
 /// Repairs an ext4 filesystem that recorded an error, as far as that is safe without asking
@@ -65,7 +65,7 @@ pub fn repair_ext4(device: &Path) -> Result<()> {
 }
 
 fn check_ext4(device: &Path, how: &str) -> Result<()> {
-    let ended = child::run("e2fsck", &[OsStr::new(how), device.as_os_str()], b"")?;
+    let ended = child::run("e2fsck", &[OsStr::new(how), device.as_os_str()])?;
     // e2fsck(8): 1 is "errors corrected", higher bits are "left uncorrected" and worse.
     match ended.status {
         0 | 1 => Ok(()),
@@ -83,7 +83,7 @@ pub fn set_uuid(kind: Kind, target: &Path, id: [u8; 16]) -> Result<()> {
         Kind::Ext4 => Ok(()),
         Kind::Xfs => {
             let id = display_uuid(id);
-            run_well("xfs_admin", &[OsStr::new("-U"), OsStr::new(&id), target.as_os_str()], b"")
+            run_well("xfs_admin", &[OsStr::new("-U"), OsStr::new(&id), target.as_os_str()])
         }
         Kind::Btrfs => {
             let file = File::options().read(true).write(true).open(target).on("open", target)?;
@@ -98,7 +98,7 @@ pub fn set_uuid(kind: Kind, target: &Path, id: [u8; 16]) -> Result<()> {
 /// for. For processes without `CAP_SYS_RESOURCE`, whom the kernel does not let grow a mounted one.
 pub fn grow_unmounted_ext4(device: &Path) -> Result<()> {
     check_ext4(device, "-fp")?;
-    run_well("resize2fs", &[device.as_os_str()], b"")
+    run_well("resize2fs", &[device.as_os_str()])
 }
 
 /// `struct fsuuid` of `ext4.h` with room for one UUID.

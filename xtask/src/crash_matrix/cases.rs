@@ -85,7 +85,12 @@ pub const CASES: &[Case] = &[
         backend: "image",
         before: Before::Snapshot,
         operation: |_| words("volume create w --pool pool --from-snapshot s --size 48Mi"),
-        after: After { volumes: &[("v", 32), ("w", 48)], snapshots: &["s"], data_in: Some("w"), ..ONE },
+        after: After {
+            volumes: &[("v", 32), ("w", 48)],
+            snapshots: &["s"],
+            data_in: Some("w"),
+            ..ONE
+        },
     },
     Case {
         name: "image: mount",

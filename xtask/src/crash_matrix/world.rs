@@ -29,10 +29,12 @@ pub struct World {
 impl World {
     pub fn new(binary: &Path, case: &Case) -> Outcome<World> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("becket-crash-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name =
+            format!("becket-crash-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let root = std::env::temp_dir().join(name);
         let world = World { binary: binary.to_owned(), root, backend: case.backend };
-        std::fs::create_dir_all(world.pod()).map_err(|error| Failed::new(format!("cannot make a world: {error}")))?;
+        std::fs::create_dir_all(world.pod())
+            .map_err(|error| Failed::new(format!("cannot make a world: {error}")))?;
         world.becket(&["pool", "create", "pool", "--backend", case.backend])?;
         if case.before != Before::Nothing {
             world.make_volume()?;
@@ -40,7 +42,9 @@ impl World {
         match case.before {
             Before::Nothing | Before::Volume => {}
             Before::Mounted => world.mount("v")?,
-            Before::Snapshot => world.becket(&["snapshot", "create", "s", "--pool", "pool", "--volume", "v"]).map(drop)?,
+            Before::Snapshot => world
+                .becket(&["snapshot", "create", "s", "--pool", "pool", "--volume", "v"])
+                .map(drop)?,
         }
         Ok(world)
     }
@@ -63,7 +67,8 @@ impl World {
 
     /// The directory of the pod.
     pub fn pod(&self) -> String {
-        let path = self.path("kubelet").join(format!("pods/uid/volumes/becket~{}/pv", self.backend));
+        let path =
+            self.path("kubelet").join(format!("pods/uid/volumes/becket~{}/pv", self.backend));
         path.display().to_string()
     }
 
@@ -102,7 +107,9 @@ impl World {
         let status = loop {
             match child.try_wait().map_err(failed)? {
                 Some(status) => break status,
-                None if started.elapsed() > LONGEST => return Err(Failed::new(format!("`{shown}` hangs"))),
+                None if started.elapsed() > LONGEST => {
+                    return Err(Failed::new(format!("`{shown}` hangs")));
+                }
                 None => std::thread::sleep(Duration::from_millis(2)),
             }
         };
@@ -124,7 +131,10 @@ impl World {
     }
 
     fn becket(&self, arguments: &[&str]) -> Outcome<String> {
-        self.run_well(&mut Command::new("env"), arguments.iter().map(|word| word.to_string()).collect())
+        self.run_well(
+            &mut Command::new("env"),
+            arguments.iter().map(|word| word.to_string()).collect(),
+        )
     }
 
     /// Compares the world with what it must be, then takes it down and looks for leaks.
@@ -132,8 +142,16 @@ impl World {
         let after = &case.after;
         self.compare("volumes", self.listed("volume")?, &volumes(after))?;
         self.compare("snapshots", self.listed("snapshot")?, &after.snapshots.join(" "))?;
-        self.compare("things in the trash", self.listed("trash")?.split_whitespace().count().to_string(), &after.trash.to_string())?;
-        self.compare("mounted", self.mounts_at(Path::new(&self.pod())).len().min(2).to_string(), &usize::from(after.mounted).to_string())?;
+        self.compare(
+            "things in the trash",
+            self.listed("trash")?.split_whitespace().count().to_string(),
+            &after.trash.to_string(),
+        )?;
+        self.compare(
+            "mounted",
+            self.mounts_at(Path::new(&self.pod())).len().min(2).to_string(),
+            &usize::from(after.mounted).to_string(),
+        )?;
         if after.mounted {
             self.unmount()?;
         }
@@ -176,7 +194,11 @@ impl World {
     fn compare(&self, what: &str, found: String, wanted: &str) -> Outcome {
         match found == wanted {
             true => Ok(()),
-            false => Err(Failed::new(format!("{what}: `{}` instead of `{}`", found.trim(), wanted.trim()))),
+            false => Err(Failed::new(format!(
+                "{what}: `{}` instead of `{}`",
+                found.trim(),
+                wanted.trim()
+            ))),
         }
     }
 
@@ -184,10 +206,19 @@ impl World {
         let mounts = self.mounts_at(&self.root);
         let devices = self.wait_for_devices();
         let hidden = ["state/pools/pool/preparing/volumes", "state/pools/pool/preparing/snapshots"];
-        let leftovers: Vec<String> = hidden.iter().flat_map(|below| names(&self.path(below))).collect();
-        let discarded = names(&self.path("state/pools/pool/trash")).into_iter().filter(|name| name.starts_with("discarded"));
+        let leftovers: Vec<String> =
+            hidden.iter().flat_map(|below| names(&self.path(below))).collect();
+        let discarded = names(&self.path("state/pools/pool/trash"))
+            .into_iter()
+            .filter(|name| name.starts_with("discarded"));
         let staged = names(&self.path("state/staged/pool"));
-        let all: Vec<String> = mounts.into_iter().chain(devices).chain(leftovers).chain(discarded).chain(staged).collect();
+        let all: Vec<String> = mounts
+            .into_iter()
+            .chain(devices)
+            .chain(leftovers)
+            .chain(discarded)
+            .chain(staged)
+            .collect();
         self.compare("leaked", all.join(" "), "")
     }
 
@@ -205,7 +236,8 @@ impl World {
                 .into_iter()
                 .filter(|name| name.starts_with("loop"))
                 .filter(|name| {
-                    let file = std::fs::read_to_string(format!("/sys/block/{name}/loop/backing_file"));
+                    let file =
+                        std::fs::read_to_string(format!("/sys/block/{name}/loop/backing_file"));
                     file.is_ok_and(|file| Path::new(&file).starts_with(&self.root))
                 })
                 .collect();
@@ -232,7 +264,8 @@ impl Drop for World {
 }
 
 fn volumes(after: &After) -> String {
-    let shown: Vec<String> = after.volumes.iter().map(|(name, mib)| format!("{name}={}", mib << 20)).collect();
+    let shown: Vec<String> =
+        after.volumes.iter().map(|(name, mib)| format!("{name}={}", mib << 20)).collect();
     shown.join(" ")
 }
 

@@ -15,6 +15,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// A new driver's executable before it is whole.
+const UNFINISHED: &str = ".executable.new";
+
 /// Refuses a directory that is no plugin directory: it would be a mistake, and everything in a real
 /// one is probed by the kubelet.
 pub(super) fn check_plugin_dir(path: &Path) -> Result<()> {
@@ -83,8 +86,8 @@ fn put_new(
     write_settings(&dir, settings)?;
     // Hidden within the hidden directory too, until it is whole: a kubelet that was started
     // meanwhile watches in here.
-    copy_executable(&dir, ".executable.new", executable)?;
-    dir.rename_into(".executable.new", &dir, driver.name())?;
+    copy_executable(&dir, UNFINISHED, executable)?;
+    dir.rename_into(UNFINISHED, &dir, driver.name())?;
     try_init(&dir.path().join(driver.name()))?;
     Ok(plugins.rename_into(&hidden, plugins, name)?)
 }
@@ -99,6 +102,16 @@ fn upgrade(dir: &Dir, driver: Driver, executable: &Path, settings: &Settings) ->
     })?;
     dir.sync()?;
     try_init(&dir.path().join(driver.name()))
+}
+
+/// The driver's files, and what killed installations may have left of them.
+fn is_own(name: &str, driver: Driver) -> bool {
+    let new = |name: &str| format!(".{name}.new");
+    name == driver.name()
+        || name == INSTALL_RECORD
+        || name == UNFINISHED
+        || name == new(driver.name())
+        || name == new(INSTALL_RECORD)
 }
 
 /// What an installation left that was killed; its own hidden files only, one by one.
@@ -192,6 +205,18 @@ pub(super) fn remove(plugin_dir: &Path, driver: Driver) -> Result<bool> {
             ),
         )
         .hint("remove it by hand if nobody needs it"));
+    }
+    // Whatever else is in there is not ours to remove, and without the driver it would be probed.
+    if let Some(stray) = dir.names()?.iter().find(|file| !is_own(file, driver)) {
+        return Err(Error::new(
+            Kind::WrongState,
+            format!(
+                "`{}` holds `{}`, which is not becket's",
+                dir.path().display(),
+                stray.escape_debug()
+            ),
+        )
+        .hint("move it away, and uninstall again"));
     }
     // The executable last of the files: any other change after it would make the kubelet forget
     // that the driver is to be unloaded.

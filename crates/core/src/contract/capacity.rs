@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt;
 pub(super) const CHECKS: &[Check] = &[
     (promises_add_up, "promises add up, and deleting takes them back"),
     (no_more_is_promised_than_there_is, "no more is promised than there is"),
+    (shared_blocks_are_not_held, "blocks shared with a snapshot are not counted as held"),
     (a_thick_volume_has_its_space, "a thick volume has its space, and keeps it when it grows"),
 ];
 
@@ -54,6 +55,29 @@ fn no_more_is_promised_than_there_is(ground: &Ground) {
     refused(grown, Kind::NoSpace, "expanding beyond what there is");
     must(engine.delete(&ground.pool, &new.name), "delete the first");
     must(engine.create(&ground.pool, &second), "create the second after that");
+}
+
+fn shared_blocks_are_not_held(ground: &Ground) {
+    let pool = ground.pool();
+    if !ground.limits || !ground.backend.abilities(&pool).unwrap().shares_blocks {
+        return;
+    }
+    let record = ground.create("v", ground.mountable().next().unwrap());
+    write(&ground.stage("v").join("data"), &pattern(8 * MIB as usize, 4));
+    ground.unstage("v");
+    ground.expect_at_rest("v");
+    let alone = ground.backend.allocated(&pool, &record).unwrap();
+    assert!(alone >= 8 * MIB, "8 MiB were written, and {alone} bytes are counted");
+    super::copies::snapshot(ground, "s", "v");
+    let shared = ground.backend.allocated(&pool, &record).unwrap();
+    // What was allocated and never written is not shared but a hole in the copy.
+    let fewer = alone.saturating_sub(shared);
+    assert!(fewer >= 7 * MIB, "of {alone} bytes {shared} are still counted as the volume's own");
+    write(&ground.stage("v").join("data"), &pattern(8 * MIB as usize, 5));
+    ground.unstage("v");
+    ground.expect_at_rest("v");
+    let again = ground.backend.allocated(&pool, &record).unwrap();
+    assert!(again >= shared + 7 * MIB, "8 MiB were written anew, and {again} bytes are counted");
 }
 
 fn a_thick_volume_has_its_space(ground: &Ground) {

@@ -18,6 +18,7 @@ use becket_sys::{beneath, filesystem, mount};
 use rustix::fs::{Gid, Mode, OFlags};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
+use std::time::Duration;
 
 /// How a volume is published at a target.
 #[derive(Debug, Clone, Default)]
@@ -386,7 +387,7 @@ pub(super) fn unmount_all(target: &Target) -> Result<()> {
     const DEEPEST: usize = 64;
     for _ in 0..DEEPEST {
         match target.look()? {
-            Some(point) if point.mounted => mount::unmount(&target.path()).map_err(in_use)?,
+            Some(point) if point.mounted => unmount_patiently(&target.path()).map_err(in_use)?,
             _ => return Ok(()),
         }
     }
@@ -394,6 +395,20 @@ pub(super) fn unmount_all(target: &Target) -> Result<()> {
         Kind::WrongState,
         format!("more than {DEEPEST} mounts are stacked at `{}`", target.path().display()),
     ))
+}
+
+/// Unmounts, and waits a fifth of a second for whoever only looks: a path being walked keeps a mount busy,
+/// and so does a child between fork and exec, which has copies of all descriptors of this process.
+fn unmount_patiently(path: &Path) -> becket_sys::Result<()> {
+    for _ in 0..20 {
+        match mount::unmount(path) {
+            Err(error) if error.errno == becket_sys::Errno::BUSY => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            other => return other,
+        }
+    }
+    mount::unmount(path)
 }
 
 fn in_use(error: becket_sys::Error) -> Error {

@@ -76,6 +76,16 @@ impl Request {
             }
             Err(error) => return Err(error),
         };
+        if record.content == Content::Block {
+            return Err(Error::new(
+                Kind::Invalid,
+                format!(
+                    "volume `{}` is raw block, which FlexVolume cannot give to a pod",
+                    self.name
+                ),
+            )
+            .hint("make a volume with a filesystem"));
+        }
         if let Some(content) = self.content.filter(|content| *content != record.content) {
             return Err(Error::new(
                 Kind::Conflict,

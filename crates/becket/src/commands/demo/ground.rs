@@ -3,8 +3,9 @@
 
 use crate::output;
 use becket_core::engine::NewPool;
-use becket_core::pool::{DEFAULT_POOL, State};
+use becket_core::pool::{DEFAULT_POOL, STATE_VARIABLE, State};
 use becket_core::{Engine, Error, Kind, Name, Result};
+use becket_flexvolume::driver::KUBELET_ROOT_VARIABLE;
 use becket_sys::beneath::Dir;
 use becket_sys::{loop_device, mount, mountinfo};
 use serde::Serialize;
@@ -268,6 +269,9 @@ impl Drop for Ground {
 fn own_group(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.process_group(0).stdin(Stdio::null());
+    // The installed driver knows the demo's directories, and the environment would go before them:
+    // a person's own state directory is no place for a demo.
+    command.env_remove(STATE_VARIABLE).env_remove(KUBELET_ROOT_VARIABLE);
     command
 }
 
