@@ -108,9 +108,8 @@ impl Place {
         for point in points.iter().rev() {
             mount::unmount(point)?;
         }
-        for number in loop_device::attached_numbers()? {
-            let ours =
-                loop_device::backing_path(number).is_some_and(|path| path.starts_with(&self.root));
+        for (number, path) in loop_device::attached()? {
+            let ours = path.starts_with(&self.root);
             if let Some(device) = LoopDevice::open(number)?.filter(|_| ours) {
                 device.detach()?;
             }

@@ -211,7 +211,7 @@ fn a_pool_is_adopted_by_its_path_with_all_that_is_in_it() {
     let create = ["pool", "create", "p", "--backend", "image", "--path", &place];
     let first = json_of(&node, &create);
     node.becket(&["volume", "create", "v", "--size", "16Mi", "--pool", "p"]).succeeds();
-    let second = node.text("second-state");
+    let second = node.text("second/state");
     let at = |arguments: &[&str]| node.becket(&[&["--state-dir", &second], arguments].concat());
     let adopted = at(&[&create[..], &["-o", "json"]].concat()).json();
     assert_eq!(adopted["uuid"], first["uuid"]);
@@ -221,7 +221,7 @@ fn a_pool_is_adopted_by_its_path_with_all_that_is_in_it() {
     for (name, backend) in [("other", "image"), ("p", "directory")] {
         let place = ["--path", &place];
         let arguments = ["pool", "create", name, "--backend", backend];
-        let third = ["--state-dir", &node.text("second-state"), arguments[0]];
+        let third = ["--state-dir", &node.text("second/state"), arguments[0]];
         let ran = node.becket(&[&third[..], &arguments[1..], &place].concat());
         ran.fails(1, &["already"]);
     }

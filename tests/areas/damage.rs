@@ -117,7 +117,7 @@ fn an_image_that_was_cut_short_is_refused() {
     file.set_len(8 << 20).unwrap();
     let before = node.fingerprint();
     let (pod, json) = (node.pod("a"), volume("v").json());
-    node.image(&["mount", &pod, &json]).fails(&["data"]);
+    node.image(&["mount", &pod, &json]).fails(&["`v`", "lost its end"]);
     node.unchanged_since(&before, "a mount of an image that was cut short");
 }
 

@@ -50,17 +50,20 @@ fn an_upgrade_replaces_the_executable_in_one_step() {
     let node = Node::installed(&[]);
     let (executable, before) = (node.executable("image"), node.executable("image").metadata());
     let directory = executable.parent().unwrap().metadata().unwrap().ino();
-    // As an older version would be, and running.
-    std::fs::write(&executable, "#!/bin/sh\nexec sleep 60\n").unwrap();
-    let mut running = Command::new(&executable).stdin(Stdio::null()).spawn().unwrap();
+    // As an older version would be, and running. Written by a process of its own, because one that
+    // another test starts meanwhile could hold the file open for writing.
+    let write = r#"printf '#!/bin/sh\nexec sleep 60\n' > "$1""#;
+    assert!(
+        Command::new("sh").args(["-c", write, "sh"]).arg(&executable).status().unwrap().success()
+    );
+    let running = Running(Command::new(&executable).stdin(Stdio::null()).spawn().unwrap());
     let done = node.install(&["--attachable", "-o", "json"]).json();
     assert_eq!(outcomes(&done), ["upgraded", "upgraded"]);
     is_whole(&node, "image");
     assert_ne!(executable.metadata().unwrap().ino(), before.unwrap().ino());
     assert_eq!(executable.parent().unwrap().metadata().unwrap().ino(), directory);
     assert_eq!(node.image(&["init"]).value["capabilities"]["attach"], true);
-    running.kill().unwrap();
-    running.wait().unwrap();
+    drop(running);
 }
 
 #[test]
@@ -213,10 +216,25 @@ fn start_install(node: &Node, extra: &[&str]) -> Child {
     command.spawn().unwrap()
 }
 
+/// Removes a directory with what is in it, while somebody may be putting things back.
+fn wipe(directory: &Path) {
+    assert!(until(|| std::fs::remove_dir_all(directory).is_ok()));
+}
+
+/// A process that does not outlive its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn refreshing_touches_the_drivers_and_puts_a_wiped_one_back() {
     let node = Node::new();
-    let mut child = start_install(&node, &["--refresh", "100ms"]);
+    let mut child = Running(start_install(&node, &["--refresh", "100ms"]));
     let long_ago = SystemTime::now() - Duration::from_secs(100_000);
     let old = FileTimes::new().set_accessed(long_ago).set_modified(long_ago);
     let executables: Vec<PathBuf> = ["image", "directory"].map(|name| node.executable(name)).into();
@@ -232,14 +250,14 @@ fn refreshing_touches_the_drivers_and_puts_a_wiped_one_back() {
     }
     std::fs::remove_file(&executables[0]).unwrap();
     assert!(until(|| executables[0].exists()));
-    std::fs::remove_dir_all(executables[1].parent().unwrap()).unwrap();
+    wipe(executables[1].parent().unwrap());
     assert!(until(|| executables[1].exists()));
-    std::fs::remove_dir_all(node.path("plugins")).unwrap();
+    wipe(&node.path("plugins"));
     assert!(until(|| executables.iter().all(|path| path.exists())));
     is_whole(&node, "image");
     assert!(until(|| names(&node.path("plugins")) == ["becket~directory", "becket~image"]));
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    let status = status_of(child.wait().unwrap());
+    kill_process(Pid::from_child(&child.0), Signal::TERM).unwrap();
+    let status = status_of(child.0.wait().unwrap());
     assert!(status == 0 || status == 128 + 15, "{status}");
 }
 

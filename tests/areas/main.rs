@@ -12,5 +12,6 @@ mod damage;
 mod demo;
 mod expansion;
 mod install;
+mod occupied;
 mod protocol;
 mod secrets;

@@ -26,7 +26,7 @@ fn no_reply_and_no_log_line_holds_a_secret() {
         with_secret(volume("v")).read_only().json(),
         format!("{good} "),
         good.trim_end_matches('}').to_owned(),
-        good.replace("\":\"", "\":\""),
+        good.replace("\":\"", "\" \""),
         good.replace(SECRET, &format!("{SECRET}\"x")),
         good.replace(SECRET, &format!("{SECRET}\n")),
         good.replace(&format!("\"{SECRET}\""), &format!("[\"{SECRET}\"]")),

@@ -15,7 +15,7 @@ mod run;
 
 pub use fingerprint::Fingerprint;
 pub use kernel::{loop_files, mount, mounts, unmount, until};
-pub use node::{Flex, Node, contains};
+pub use node::{Flex, Node};
 pub use options::{Options, volume};
 pub use run::{Ran, Reply, start, status_of, talk};
 

@@ -237,11 +237,6 @@ impl Drop for Node {
     }
 }
 
-/// True when `found` holds the text.
-pub fn contains(found: &[String], text: &str) -> bool {
-    found.iter().any(|line| line.contains(text))
-}
-
 fn entries(directory: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).collect()

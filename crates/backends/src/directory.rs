@@ -6,13 +6,13 @@
 
 pub mod template;
 
-use crate::store::{self, DATA, Stored};
-use becket_core::backend::{
-    Abilities, Backend, Existence, From, Hold, Listing, Medium, Place, Source, Space,
-};
+use crate::store::{self, DATA, Files, Stored, trash};
+use becket_core::backend::{Abilities, Backend, From, Hold, Medium, Place, Source, Space};
+use becket_core::catalog::Catalog;
 use becket_core::engine::ON_UNMOUNT;
+use becket_core::error::shown;
 use becket_core::progress::Progress;
-use becket_core::record::{Content, Provisioning, SnapshotRecord, TrashRecord, VolumeRecord};
+use becket_core::record::{Content, Provisioning, SnapshotRecord, VolumeRecord};
 use becket_core::{Error, Kind, Name, Pool, Result};
 use becket_sys::beneath::Dir;
 use becket_sys::point::{self, Point};
@@ -41,12 +41,12 @@ impl Backend for Directory {
         "directory"
     }
 
-    fn contents(&self) -> &'static [Content] {
-        &[Content::Directory]
+    fn catalog(&self) -> &dyn Catalog {
+        &Files { release: lift_limit }
     }
 
-    fn lay_out(&self, pool: &Pool) -> Result<()> {
-        store::lay_out(pool)
+    fn contents(&self) -> &'static [Content] {
+        &[Content::Directory]
     }
 
     fn abilities(&self, pool: &Pool) -> Result<Abilities> {
@@ -85,34 +85,6 @@ impl Backend for Directory {
         Ok(())
     }
 
-    fn volume(&self, pool: &Pool, name: &Name) -> Result<Existence<VolumeRecord>> {
-        store::lookup(pool, name, Place::Ready)
-    }
-
-    fn volumes(&self, pool: &Pool) -> Result<Listing<VolumeRecord>> {
-        store::list(pool, Place::Ready)
-    }
-
-    fn snapshot(&self, pool: &Pool, name: &Name) -> Result<Existence<SnapshotRecord>> {
-        store::lookup(pool, name, Place::Ready)
-    }
-
-    fn snapshots(&self, pool: &Pool) -> Result<Listing<SnapshotRecord>> {
-        store::list(pool, Place::Ready)
-    }
-
-    fn preparing(&self, pool: &Pool) -> Result<Listing<VolumeRecord>> {
-        store::list(pool, Place::Preparing)
-    }
-
-    fn preparing_snapshots(&self, pool: &Pool) -> Result<Vec<Name>> {
-        store::hidden_names::<SnapshotRecord>(pool)
-    }
-
-    fn begin(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()> {
-        store::begin(pool, volume).map(drop)
-    }
-
     fn build(
         &self,
         pool: &Pool,
@@ -133,21 +105,6 @@ impl Backend for Directory {
             Some(From::Volume(origin)) => data_of::<VolumeRecord>(pool, &origin.name)?,
         };
         copy_tree(&origin, &data, volume.name.as_str(), progress)
-    }
-
-    fn commit(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()> {
-        store::commit(pool, volume)
-    }
-
-    fn discard(&self, pool: &Pool, name: &Name) -> Result<()> {
-        if let Some(dir) = store::open::<VolumeRecord>(pool, name, Place::Preparing)? {
-            lift_limit(&dir)?;
-        }
-        store::discard::<VolumeRecord>(pool, name)
-    }
-
-    fn save(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()> {
-        store::save(pool, volume)
     }
 
     fn grow(&self, pool: &Pool, volume: &VolumeRecord, _before: u64) -> Result<()> {
@@ -187,7 +144,7 @@ impl Backend for Directory {
         data::<VolumeRecord>(pool, &volume.name, place).map(Source::Directory)
     }
 
-    fn devices(&self, _pool: &Pool, _volume: &VolumeRecord) -> Result<Vec<PathBuf>> {
+    fn devices(&self, _pool: &Pool, _volume: &VolumeRecord, _place: Place) -> Result<Vec<PathBuf>> {
         Ok(Vec::new())
     }
 
@@ -218,8 +175,7 @@ impl Backend for Directory {
         snapshot: &SnapshotRecord,
         progress: &dyn Progress,
     ) -> Result<()> {
-        store::discard::<SnapshotRecord>(pool, &snapshot.name)?;
-        let dir = store::begin(pool, snapshot)?;
+        let dir = store::expect::<SnapshotRecord>(pool, &snapshot.name, Place::Preparing)?;
         dir.create_dir(DATA, OPEN_TO_ALL)?;
         let data = dir.open_dir(DATA)?;
         copy_tree(
@@ -230,59 +186,44 @@ impl Backend for Directory {
         )
     }
 
-    fn commit_snapshot(&self, pool: &Pool, snapshot: &SnapshotRecord) -> Result<()> {
-        store::commit(pool, snapshot)
-    }
-
-    fn discard_snapshot(&self, pool: &Pool, name: &Name) -> Result<()> {
-        store::discard::<SnapshotRecord>(pool, name)
-    }
-
-    fn retire(&self, pool: &Pool, trash: &TrashRecord) -> Result<()> {
-        store::retire(pool, trash)
-    }
-
-    fn trash(&self, pool: &Pool) -> Result<Listing<TrashRecord>> {
-        store::trash(pool)
-    }
-
-    fn revive(&self, pool: &Pool, trash: &TrashRecord) -> Result<()> {
-        store::revive(pool, trash)
-    }
-
-    fn purge(&self, pool: &Pool, trash: &TrashRecord) -> Result<()> {
-        if let Some(dir) = store::open_trash(pool, trash)? {
-            lift_limit(&dir)?;
-        }
-        store::purge(pool, trash)
-    }
-
-    fn sweep(&self, pool: &Pool) -> Result<()> {
-        store::purge_discarded(pool)
-    }
-
     fn open_below(&self, pool: &Pool, volume: &VolumeRecord, below: &str) -> Result<Dir> {
         let mut dir = data::<VolumeRecord>(pool, &volume.name, Place::Ready)?;
-        for part in Path::new(below) {
+        for part in Path::new(below).iter().filter(|part| *part != ".") {
             dir = dir.ensure_dir(part, OPEN_TO_ALL)?;
         }
         Ok(dir)
     }
 
-    fn remove_below(&self, pool: &Pool, volume: &VolumeRecord, below: &str) -> Result<()> {
+    fn set_aside(&self, pool: &Pool, volume: &VolumeRecord, below: &str) -> Result<String> {
         let data = data::<VolumeRecord>(pool, &volume.name, Place::Ready)?;
-        let (parent, name) = below.rsplit_once('/').unwrap_or((".", below));
-        store::remove_through_trash(pool, &data.open_dir(parent)?, name)?;
+        let (parent, name) = split(below);
+        let aside = trash::discard_of_pod(pool, &data.open_dir(parent)?, name)?;
         // Parents that have become empty, such as a namespace's; plain rmdir, and full is fine.
         let mut parent = parent;
-        while parent != "." {
-            if data.remove_dir(parent).is_err() {
-                break;
-            }
-            parent = parent.rsplit_once('/').map_or(".", |(above, _)| above);
+        while parent != "." && data.remove_dir(parent).is_ok() {
+            parent = split(parent).0;
         }
-        Ok(())
+        aside.ok_or_else(|| {
+            let shown = data.path().join(below);
+            Error::new(Kind::Internal, format!("`{}` is gone already", shown.display()))
+        })
     }
+
+    fn bring_back(
+        &self,
+        pool: &Pool,
+        volume: &VolumeRecord,
+        below: &str,
+        aside: &str,
+    ) -> Result<()> {
+        let (parent, name) = split(below);
+        trash::undo(pool, aside, &self.open_below(pool, volume, parent)?, name)
+    }
+}
+
+/// A path below a volume, as its parent and its name.
+fn split(below: &str) -> (&str, &str) {
+    below.rsplit_once('/').unwrap_or((".", below))
 }
 
 /// True when the volume's size is to be enforced.
@@ -302,7 +243,7 @@ fn check_parameters(volume: &VolumeRecord) -> Result<()> {
             _ => {
                 return Err(Error::new(
                     Kind::Invalid,
-                    format!("directory volumes know no parameter `{key}`"),
+                    format!("directory volumes know no parameter `{}`", shown(key)),
                 )
                 .hint("they know limit, onUnmount and template"));
             }
@@ -310,7 +251,7 @@ fn check_parameters(volume: &VolumeRecord) -> Result<()> {
         if !fine {
             return Err(Error::new(
                 Kind::Invalid,
-                format!("parameter `{key}` cannot be `{}`", value.escape_debug()),
+                format!("parameter `{key}` cannot be `{}`", shown(value)),
             )
             .hint("limit is hard or none, onUnmount is keep or remove"));
         }

@@ -4,18 +4,17 @@
 //! preallocated. Snapshots and clones share blocks where the pool's filesystem can (xfs, btrfs) and
 //! are copies that keep the holes elsewhere.
 
-use crate::store::{self, DATA, Stored};
-use becket_core::backend::{
-    Abilities, Backend, Existence, From, Hold, Listing, Medium, Place, Source, Space,
-};
+use crate::store::{self, DATA, Files, Stored};
+use becket_core::backend::{Abilities, Backend, From, Hold, Medium, Place, Source, Space};
+use becket_core::catalog::Catalog;
 use becket_core::progress::Progress;
-use becket_core::record::{Content, Provisioning, SnapshotRecord, TrashRecord, VolumeRecord};
+use becket_core::record::{Content, Provisioning, SnapshotRecord, VolumeRecord};
 use becket_core::{Error, Kind, Name, Pool, Result, size};
 use becket_sys::beneath::Dir;
 use becket_sys::loop_device::{self, LoopDevice};
 use becket_sys::point::{self, DeviceNumber, Point};
 use becket_sys::{Errno, copy, extents, filesystem, mountinfo};
-use rustix::fs::{FallocateFlags, OFlags};
+use rustix::fs::{FallocateFlags, FileType, OFlags};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
@@ -31,12 +30,12 @@ impl Backend for Image {
         "image"
     }
 
-    fn contents(&self) -> &'static [Content] {
-        CONTENTS
+    fn catalog(&self) -> &dyn Catalog {
+        &Files { release: |_| Ok(()) }
     }
 
-    fn lay_out(&self, pool: &Pool) -> Result<()> {
-        store::lay_out(pool)
+    fn contents(&self) -> &'static [Content] {
+        CONTENTS
     }
 
     fn abilities(&self, pool: &Pool) -> Result<Abilities> {
@@ -73,34 +72,6 @@ impl Backend for Image {
         volume.content.filesystem().map_or(Ok(()), |kind| check_filesystem(kind, volume))
     }
 
-    fn volume(&self, pool: &Pool, name: &Name) -> Result<Existence<VolumeRecord>> {
-        store::lookup(pool, name, Place::Ready)
-    }
-
-    fn volumes(&self, pool: &Pool) -> Result<Listing<VolumeRecord>> {
-        store::list(pool, Place::Ready)
-    }
-
-    fn snapshot(&self, pool: &Pool, name: &Name) -> Result<Existence<SnapshotRecord>> {
-        store::lookup(pool, name, Place::Ready)
-    }
-
-    fn snapshots(&self, pool: &Pool) -> Result<Listing<SnapshotRecord>> {
-        store::list(pool, Place::Ready)
-    }
-
-    fn preparing(&self, pool: &Pool) -> Result<Listing<VolumeRecord>> {
-        store::list(pool, Place::Preparing)
-    }
-
-    fn preparing_snapshots(&self, pool: &Pool) -> Result<Vec<Name>> {
-        store::hidden_names::<SnapshotRecord>(pool)
-    }
-
-    fn begin(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()> {
-        store::begin(pool, volume).map(drop)
-    }
-
     fn build(
         &self,
         pool: &Pool,
@@ -133,18 +104,6 @@ impl Backend for Image {
             Provisioning::Thin => Ok(()),
             Provisioning::Thick => allocate(&image, 0, volume.size),
         }
-    }
-
-    fn commit(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()> {
-        store::commit(pool, volume)
-    }
-
-    fn discard(&self, pool: &Pool, name: &Name) -> Result<()> {
-        store::discard::<VolumeRecord>(pool, name)
-    }
-
-    fn save(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()> {
-        store::save(pool, volume)
     }
 
     fn grow(&self, pool: &Pool, volume: &VolumeRecord, before: u64) -> Result<()> {
@@ -200,8 +159,8 @@ impl Backend for Image {
         Ok(Source::Block { device: device.path(), holder: device.into_file() })
     }
 
-    fn devices(&self, pool: &Pool, volume: &VolumeRecord) -> Result<Vec<PathBuf>> {
-        Ok(devices(pool, volume, Place::Ready)?.iter().map(LoopDevice::path).collect())
+    fn devices(&self, pool: &Pool, volume: &VolumeRecord, place: Place) -> Result<Vec<PathBuf>> {
+        Ok(devices(pool, volume, place)?.iter().map(LoopDevice::path).collect())
     }
 
     fn detach(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()> {
@@ -221,7 +180,7 @@ impl Backend for Image {
         let Some(number) = loop_number(point)? else {
             return Ok(false);
         };
-        let (device, inode) = identity(pool, volume, Place::Ready)?;
+        let (_, device, inode) = identity(pool, volume, Place::Ready)?;
         match LoopDevice::open(number)? {
             Some(open) => Ok(open.backs(device, inode)?),
             None => Ok(false),
@@ -235,54 +194,12 @@ impl Backend for Image {
         snapshot: &SnapshotRecord,
         progress: &dyn Progress,
     ) -> Result<()> {
-        store::discard::<SnapshotRecord>(pool, &snapshot.name)?;
-        let dir = store::begin(pool, snapshot)?;
+        let dir = store::expect::<SnapshotRecord>(pool, &snapshot.name, Place::Preparing)?;
         let source = open_image::<VolumeRecord>(pool, &volume.name, Place::Ready, OFlags::RDONLY)?;
         let image = new_image(&dir)?;
         fill(&source, &image, true, snapshot.name.as_str(), progress)?;
         image.file.sync_all().map_err(|error| failed("sync", &image, error))
     }
-
-    fn commit_snapshot(&self, pool: &Pool, snapshot: &SnapshotRecord) -> Result<()> {
-        store::commit(pool, snapshot)
-    }
-
-    fn discard_snapshot(&self, pool: &Pool, name: &Name) -> Result<()> {
-        store::discard::<SnapshotRecord>(pool, name)
-    }
-
-    fn retire(&self, pool: &Pool, trash: &TrashRecord) -> Result<()> {
-        store::retire(pool, trash)
-    }
-
-    fn trash(&self, pool: &Pool) -> Result<Listing<TrashRecord>> {
-        store::trash(pool)
-    }
-
-    fn revive(&self, pool: &Pool, trash: &TrashRecord) -> Result<()> {
-        store::revive(pool, trash)
-    }
-
-    fn purge(&self, pool: &Pool, trash: &TrashRecord) -> Result<()> {
-        store::purge(pool, trash)
-    }
-
-    fn sweep(&self, pool: &Pool) -> Result<()> {
-        store::purge_discarded(pool)
-    }
-
-    fn open_below(&self, _pool: &Pool, volume: &VolumeRecord, _below: &str) -> Result<Dir> {
-        Err(no_directories(volume))
-    }
-
-    fn remove_below(&self, _pool: &Pool, volume: &VolumeRecord, _below: &str) -> Result<()> {
-        Err(no_directories(volume))
-    }
-}
-
-fn no_directories(volume: &VolumeRecord) -> Error {
-    Error::new(Kind::Invalid, format!("image volume `{}` has no directories for pods", volume.name))
-        .hint("use the directory driver")
 }
 
 fn check_filesystem(kind: becket_sys::superblock::Kind, volume: &VolumeRecord) -> Result<()> {
@@ -322,8 +239,12 @@ fn open_image<R: Stored>(pool: &Pool, name: &Name, place: Place, flags: OFlags) 
             }
             _ => error.into(),
         })?;
-    let size = point::look_at(file.as_fd(), &path)?.size;
-    Ok(Medium { file, path, size })
+    let found = point::look_at(file.as_fd(), &path)?;
+    match found.kind {
+        FileType::RegularFile => Ok(Medium { file, path, size: found.size }),
+        _ => Err(Error::new(Kind::WrongState, format!("`{}` is no image file", path.display()))
+            .hint("nothing was changed; look at what is there before you do anything else")),
+    }
 }
 
 fn new_image(dir: &Dir) -> Result<Medium> {
@@ -372,15 +293,19 @@ fn failed(operation: &'static str, image: &Medium, error: std::io::Error) -> Err
     becket_sys::Error::new(operation, image.path.to_string_lossy(), errno).into()
 }
 
-fn identity(pool: &Pool, volume: &VolumeRecord, place: Place) -> Result<(DeviceNumber, u64)> {
+fn identity(
+    pool: &Pool,
+    volume: &VolumeRecord,
+    place: Place,
+) -> Result<(PathBuf, DeviceNumber, u64)> {
     let image = open_image::<VolumeRecord>(pool, &volume.name, place, OFlags::PATH)?;
     let point = point::look_at(image.file.as_fd(), &image.path)?;
-    Ok((point.device, point.inode))
+    Ok((image.path, point.device, point.inode))
 }
 
 fn devices(pool: &Pool, volume: &VolumeRecord, place: Place) -> Result<Vec<LoopDevice>> {
-    let (device, inode) = identity(pool, volume, place)?;
-    Ok(loop_device::attached_to(device, inode)?)
+    let (path, device, inode) = identity(pool, volume, place)?;
+    Ok(loop_device::attached_to(&path, device, inode)?)
 }
 
 /// The number of the loop device behind a mount or a device node. btrfs has device numbers of its

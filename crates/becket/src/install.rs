@@ -8,6 +8,7 @@ mod kubelet;
 
 use crate::args::{DriversAndPlace, InstallArgs, UninstallArgs};
 use crate::output::{self, Form};
+use becket_core::error::shown;
 use becket_core::{Error, Kind, Result, preflight};
 use becket_flexvolume::driver::{DEFAULT_KUBELET_ROOT, Driver, Settings};
 use becket_sys::mountinfo;
@@ -165,7 +166,7 @@ fn drivers(what: &DriversAndPlace) -> Result<Vec<Driver>> {
 /// No driver of ours has this name.
 pub(crate) fn unknown_driver(name: &str) -> Error {
     let known = Driver::ALL.map(Driver::name).join(", ");
-    Error::new(Kind::Invalid, format!("driver `{}` is not known", name.escape_debug()))
+    Error::new(Kind::Invalid, format!("driver `{}` is not known", shown(name)))
         .hint(format!("this becket has {known}"))
 }
 

@@ -1,38 +1,19 @@
 //! The one central trait: what makes storage exist and makes it reachable.
 //!
-//! A backend never formats on its own decision, never mounts for a workload, never locks and never
+//! What exists is told by its [`Catalog`]; here is what it is made of. A backend never formats on its own decision, never mounts for a workload, never locks and never
 //! remembers. The engine calls it under the volume's lock and does everything that follows from
 //! what kind of [`Source`] a volume has. The contract is written down as a test suite in
 //! `becket_core::contract`, which runs on every backend.
 
-use crate::name::Name;
+use crate::catalog::Catalog;
 use crate::pool::Pool;
 use crate::progress::Progress;
-use crate::record::{Content, SnapshotRecord, TrashRecord, VolumeRecord};
-use crate::{Error, Result};
+use crate::record::{Content, SnapshotRecord, VolumeRecord};
+use crate::{Error, Kind, Result};
 use becket_sys::beneath::Dir;
 use becket_sys::point::Point;
 use std::fs::File;
 use std::path::PathBuf;
-
-/// What a lookup found. Only `Absent` proves that there is nothing: it is said of a pool whose
-/// medium is there and whose records could be read. Everything else is an error.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Existence<R> {
-    /// It is there, and this is its record.
-    Present(R),
-    /// It is not there, and the pool is healthy.
-    Absent,
-}
-
-/// All records of a kind, and the places whose record could not be read.
-#[derive(Debug, Clone)]
-pub struct Listing<R> {
-    /// Readable records, by name.
-    pub records: Vec<R>,
-    /// Places that hold something unreadable, and why.
-    pub unreadable: Vec<(String, Error)>,
-}
 
 /// Where a volume's storage is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,11 +92,11 @@ pub trait Backend: Send + Sync {
     /// Its name: `image`, `directory` and so on.
     fn name(&self) -> &'static str;
 
+    /// The records of its pools.
+    fn catalog(&self) -> &dyn Catalog;
+
     /// What its volumes can hold; the first is the default.
     fn contents(&self) -> &'static [Content];
-
-    /// Lays out a new pool in its directory. Called again on a pool that is there, it changes nothing.
-    fn lay_out(&self, pool: &Pool) -> Result<()>;
 
     /// What this pool can do.
     fn abilities(&self, pool: &Pool) -> Result<Abilities>;
@@ -123,33 +104,12 @@ pub trait Backend: Send + Sync {
     /// How much room the pool's medium has.
     fn space(&self, pool: &Pool) -> Result<Space>;
 
-    /// Bytes on the medium that the volume alone takes; shared blocks may be counted.
+    /// Bytes on the medium that the volume shares with nothing.
     fn allocated(&self, pool: &Pool, volume: &VolumeRecord) -> Result<u64>;
 
     /// Refuses a volume that this pool could never make, before anything is touched: content,
-    /// limits, parameters. `Unsupported`, `Invalid` or `WrongState`, with what to do about it.
+    /// limits, parameters. `Invalid`, `OutOfRange` or `WrongState`, with what to do about it.
     fn check(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()>;
-
-    /// The volume `name`.
-    fn volume(&self, pool: &Pool, name: &Name) -> Result<Existence<VolumeRecord>>;
-
-    /// All volumes.
-    fn volumes(&self, pool: &Pool) -> Result<Listing<VolumeRecord>>;
-
-    /// The snapshot `name`.
-    fn snapshot(&self, pool: &Pool, name: &Name) -> Result<Existence<SnapshotRecord>>;
-
-    /// All snapshots.
-    fn snapshots(&self, pool: &Pool) -> Result<Listing<SnapshotRecord>>;
-
-    /// Volumes hidden in preparation: at work, or left by something that was killed.
-    fn preparing(&self, pool: &Pool) -> Result<Listing<VolumeRecord>>;
-
-    /// Names of snapshots hidden in preparation.
-    fn preparing_snapshots(&self, pool: &Pool) -> Result<Vec<Name>>;
-
-    /// Opens the hidden place of a new volume with its record in it; takes no time.
-    fn begin(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()>;
 
     /// Makes the storage in the hidden place, `volume.size` bytes of it, empty or copied.
     fn build(
@@ -160,15 +120,15 @@ pub trait Backend: Send + Sync {
         progress: &dyn Progress,
     ) -> Result<()>;
 
-    /// Makes the hidden volume visible with `volume` as its record: whole and synced, in one step,
-    /// never in place of another.
-    fn commit(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()>;
-
-    /// Removes what is hidden under `name`; nothing there is fine.
-    fn discard(&self, pool: &Pool, name: &Name) -> Result<()>;
-
-    /// Replaces the record of a visible volume, atomically.
-    fn save(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()>;
+    /// Copies the volume as it is now to the hidden place of `snapshot`. The engine has seen to it
+    /// that nothing changes meanwhile, or that blocks are shared in one moment.
+    fn copy_to_snapshot(
+        &self,
+        pool: &Pool,
+        volume: &VolumeRecord,
+        snapshot: &SnapshotRecord,
+        progress: &dyn Progress,
+    ) -> Result<()>;
 
     /// Grows the storage of a visible volume, and its device where it is attached, to at least
     /// `volume.size`. Already large enough is fine; it never shrinks. `before` is the size to go
@@ -191,7 +151,7 @@ pub trait Backend: Send + Sync {
     ) -> Result<Source>;
 
     /// Paths of the devices the volume is attached to now.
-    fn devices(&self, pool: &Pool, volume: &VolumeRecord) -> Result<Vec<PathBuf>>;
+    fn devices(&self, pool: &Pool, volume: &VolumeRecord, place: Place) -> Result<Vec<PathBuf>>;
 
     /// Detaches devices that have no user left; those that have are left alone.
     fn detach(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()>;
@@ -206,44 +166,33 @@ pub trait Backend: Send + Sync {
         below: Option<&str>,
     ) -> Result<bool>;
 
-    /// Copies the volume as it is now to a hidden place, with `snapshot` as the copy's record. What
-    /// an earlier try left there is replaced. The engine has seen to it that nothing changes
-    /// meanwhile, or that blocks are shared in one moment.
-    fn copy_to_snapshot(
+    /// Opens the directory `below` in a volume, which is a pod's own, making it where it is absent.
+    /// `Invalid` for volumes that have no such directories.
+    fn open_below(&self, _pool: &Pool, volume: &VolumeRecord, _below: &str) -> Result<Dir> {
+        Err(no_directories(volume))
+    }
+
+    /// Moves the directory `below` in a volume to the trash, from where a sweep removes it, and
+    /// gives its name there. What is mounted of it stays mounted.
+    fn set_aside(&self, _pool: &Pool, volume: &VolumeRecord, _below: &str) -> Result<String> {
+        Err(no_directories(volume))
+    }
+
+    /// Brings back what was set aside.
+    fn bring_back(
         &self,
-        pool: &Pool,
+        _pool: &Pool,
         volume: &VolumeRecord,
-        snapshot: &SnapshotRecord,
-        progress: &dyn Progress,
-    ) -> Result<()>;
+        _below: &str,
+        _aside: &str,
+    ) -> Result<()> {
+        Err(no_directories(volume))
+    }
+}
 
-    /// Makes the hidden snapshot visible, in one step and never in place of another.
-    fn commit_snapshot(&self, pool: &Pool, snapshot: &SnapshotRecord) -> Result<()>;
-
-    /// Removes the hidden snapshot `name`; nothing there is fine.
-    fn discard_snapshot(&self, pool: &Pool, name: &Name) -> Result<()>;
-
-    /// Moves a volume or snapshot into the trash in one step. An absent one is fine.
-    fn retire(&self, pool: &Pool, trash: &TrashRecord) -> Result<()>;
-
-    /// What is in the trash.
-    fn trash(&self, pool: &Pool) -> Result<Listing<TrashRecord>>;
-
-    /// Brings something back from the trash under its old name, never in place of another.
-    fn revive(&self, pool: &Pool, trash: &TrashRecord) -> Result<()>;
-
-    /// Removes something in the trash for good; an absent one is fine.
-    fn purge(&self, pool: &Pool, trash: &TrashRecord) -> Result<()>;
-
-    /// Finishes removals in the trash that were cut short.
-    fn sweep(&self, pool: &Pool) -> Result<()>;
-
-    /// Opens the directory `below` in a directory volume that a pod's own directory is, making it
-    /// where it is absent. Backends whose volumes have no directories refuse.
-    fn open_below(&self, pool: &Pool, volume: &VolumeRecord, below: &str) -> Result<Dir>;
-
-    /// Moves the directory `below` in a directory volume to the trash and empties it there.
-    fn remove_below(&self, pool: &Pool, volume: &VolumeRecord, below: &str) -> Result<()>;
+fn no_directories(volume: &VolumeRecord) -> Error {
+    Error::new(Kind::Invalid, format!("volume `{}` has no directories for pods", volume.name))
+        .hint("use a volume of the directory backend")
 }
 
 impl Source {

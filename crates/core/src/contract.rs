@@ -21,7 +21,7 @@ mod reconciling;
 mod removal;
 mod sharing;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Place};
 use crate::engine::{Engine, NewVolume, Publication};
 use crate::record::{Content, VolumeRecord};
 use crate::target::Target;
@@ -176,7 +176,7 @@ impl Ground {
         let (pool, record) = (self.pool(), self.record(name));
         let deadline = Instant::now() + Duration::from_secs(5);
         loop {
-            let devices = self.backend.devices(&pool, &record).unwrap();
+            let devices = self.backend.devices(&pool, &record, Place::Ready).unwrap();
             if devices.is_empty() {
                 return;
             }

@@ -140,6 +140,16 @@ impl From<becket_sys::Error> for Error {
     }
 }
 
+/// `text` from outside, as a message may show it: on one line, and no longer than a line.
+pub fn shown(text: &str) -> String {
+    const LONGEST: usize = 80;
+    let mut shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@
 //! from one to the other; the engine takes them, under the volume's lock.
 
 pub mod backend;
+pub mod catalog;
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod engine;

@@ -136,6 +136,8 @@ pub enum Conflict {
     NotStaged,
     /// The volume is mounted or attached somewhere.
     InUse,
+    /// The storage is smaller than the filesystem that was made on it: part of it is lost.
+    CutShort,
 }
 
 /// What is to be done.
@@ -189,6 +191,9 @@ fn grown(observed: &Observed, size: u64) -> Plan {
     let Some(facts) = observed.volume else {
         return Plan::Conflict(Conflict::Missing);
     };
+    if cut_short(&facts) {
+        return Plan::Conflict(Conflict::CutShort);
+    }
     let mut steps = Vec::new();
     let promised = facts.promised.max(size);
     if facts.promised < size {
@@ -213,12 +218,18 @@ fn staged(observed: &Observed) -> Plan {
         // A growth that its filesystem has yet to follow is the expansion's to finish: a mount that
         // is already there must not fail for it.
         Spot::Ours { .. } => Plan::Nothing,
+        Spot::Free if cut_short(&facts) => Plan::Conflict(Conflict::CutShort),
         // It may have been cut short between its promise and its deed.
         Spot::Free if facts.stored < facts.promised => {
             Plan::Steps(vec![Step::GrowStorage, Step::Stage])
         }
         Spot::Free => Plan::Steps(vec![Step::Stage]),
     }
+}
+
+/// Growing such storage would put zeros where data was.
+fn cut_short(facts: &Facts) -> bool {
+    facts.filesystem && facts.stored < facts.grown
 }
 
 fn published(observed: &Observed, readonly: bool) -> Plan {
@@ -236,6 +247,9 @@ fn published(observed: &Observed, readonly: bool) -> Plan {
 
 fn unstaged(observed: &Observed) -> Plan {
     let mut steps = Vec::new();
+    if observed.staging == Spot::Foreign {
+        return Plan::Conflict(Conflict::StagingTaken);
+    }
     if let Spot::Ours { .. } = observed.staging {
         steps.push(Step::Unstage);
     }

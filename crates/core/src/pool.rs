@@ -73,8 +73,12 @@ impl State {
     /// `NotFound` when this node never had it; `Unavailable` when it had, and its medium is not there.
     pub fn open_pool(&self, name: &Name) -> Result<Pool> {
         if !self.knows_pool(name)? {
-            return Err(Error::new(Kind::NotFound, format!("pool `{name}` does not exist"))
-                .hint(format!("make it with `becket pool create {name} --backend …`")));
+            return Err(Error::new(Kind::NotFound, format!("pool `{name}` does not exist")).hint(
+                match name.as_str() {
+                    DEFAULT_POOL => "it is made with its first volume".to_owned(),
+                    _ => format!("make it with `becket pool create {name} --backend …`"),
+                },
+            ));
         }
         let missing = |reason: &str| {
             Error::new(Kind::Unavailable, format!("pool `{name}` is not reachable: {reason}"))
@@ -160,10 +164,5 @@ impl Pool {
     /// The pool's name.
     pub fn name(&self) -> &Name {
         &self.record.name
-    }
-
-    /// Where a mount-only driver stages the volume `name`.
-    pub fn anchor(&self, name: &Name) -> PathBuf {
-        self.staged.join(name)
     }
 }

@@ -1,12 +1,12 @@
 //! Progress of long work, told to whoever wants to show it.
 
 use crate::size;
-use std::cell::Cell;
 use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Told how far a long piece of work has come, and asked whether it shall go on.
-pub trait Progress {
+pub trait Progress: Send + Sync {
     /// `done` of `total` bytes of `what` are finished. Called often; must be cheap. `Break` stops the
     /// work, which then fails and leaves nothing behind.
     fn advance(&self, what: &str, done: u64, total: u64) -> ControlFlow<()>;
@@ -15,16 +15,18 @@ pub trait Progress {
 /// Progress as log lines, at most one in five seconds: for servers and callouts.
 #[derive(Debug, Default)]
 pub struct Logged {
-    last: Cell<Option<Instant>>,
+    last: Mutex<Option<Instant>>,
 }
 
 impl Progress for Logged {
     fn advance(&self, what: &str, done: u64, total: u64) -> ControlFlow<()> {
         const EVERY: Duration = Duration::from_secs(5);
-        let due = self.last.get().is_some_and(|last| last.elapsed() >= EVERY);
-        if self.last.get().is_none() || due {
-            self.last.set(Some(Instant::now()));
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_some_and(|last| last.elapsed() >= EVERY);
+        if last.is_none() || due {
+            *last = Some(Instant::now());
         }
+        drop(last);
         if due {
             log::info!("{what}: {} of {}", size::display(done), size::display(total));
         }

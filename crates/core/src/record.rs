@@ -3,6 +3,7 @@
 //! Each is one JSON object with a `format` number. A record of a newer format is refused rather than
 //! misread; within a format, fields are only added with a default.
 
+use crate::error::shown;
 use crate::{Error, Kind, Name, Result};
 use becket_sys::superblock;
 use serde::de::DeserializeOwned;
@@ -51,7 +52,7 @@ impl Content {
             "xfs" => Ok(Content::Xfs),
             "btrfs" => Ok(Content::Btrfs),
             other => {
-                let shown: String = other.chars().take(40).flat_map(char::escape_debug).collect();
+                let shown = shown(other);
                 Err(Error::new(Kind::Invalid, format!("filesystem type `{shown}` is not known"))
                     .hint("use ext4, xfs or btrfs"))
             }

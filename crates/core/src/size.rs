@@ -1,5 +1,6 @@
 //! Sizes in bytes, as people and Kubernetes write them.
 
+use crate::error::shown;
 use crate::{Error, Kind, Result};
 
 /// Volumes are multiples of this, so that every filesystem can use the last byte.
@@ -38,7 +39,7 @@ pub fn parse(text: &str) -> Result<u64> {
         return Err(Error::new(Kind::OutOfRange, format!("size `{text}` is negative")));
     }
     let bytes = bytes(number, unit).ok_or_else(|| {
-        let shown: String = text.chars().take(40).flat_map(char::escape_debug).collect();
+        let shown = shown(text);
         Error::new(Kind::Invalid, format!("`{shown}` is not a size"))
             .hint("write a number of bytes or one with a unit, such as 10Gi or 500M")
     })?;
@@ -76,7 +77,8 @@ pub fn display(bytes: u64) -> String {
     const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let mut value = bytes as f64;
     let mut unit = 0;
-    while value >= 1024.0 && unit < UNITS.len() - 1 {
+    // What would be shown as 1024 of a unit is one of the next.
+    while value >= 1023.5 && unit < UNITS.len() - 1 && (unit > 0 || value >= 1024.0) {
         value /= 1024.0;
         unit += 1;
     }

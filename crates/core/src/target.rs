@@ -1,5 +1,6 @@
 //! Paths at which volumes are mounted, as a frontend was handed them.
 
+use crate::error::shown;
 use crate::{Error, Kind, Result};
 use becket_sys::Errno;
 use becket_sys::beneath::Dir;
@@ -19,8 +20,7 @@ impl Target {
     /// Accepts `path` when it is absolute, normal and below `root`. `Invalid` otherwise.
     pub fn beneath(root: &Path, path: &Path) -> Result<Target> {
         let refuse = |reason: &str| {
-            let shown: String =
-                path.to_string_lossy().chars().take(120).flat_map(char::escape_debug).collect();
+            let shown = shown(&path.to_string_lossy());
             Err(Error::new(Kind::Invalid, format!("path `{shown}` is refused: {reason}")))
         };
         if !path.is_absolute() {

@@ -1,6 +1,7 @@
 //! argv, read: which callout, with which arguments.
 
 use crate::options::Options;
+use becket_core::error::shown;
 use becket_core::{Error, Kind, Result};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -90,7 +91,7 @@ impl Callout {
                 taken.size(4)?;
                 Callout::ExpandFs(taken.options(0)?, taken.text(1)?, taken.path(2), taken.size(3)?)
             }
-            _ => Callout::Unknown(name.chars().take(40).flat_map(char::escape_debug).collect()),
+            _ => Callout::Unknown(shown(&name)),
         })
     }
 
@@ -156,12 +157,7 @@ impl<'a> Arguments<'a> {
     /// Sizes are decimal bytes that fit an int64, as the kubelet's `resource.Quantity` gives them.
     fn size(&self, index: usize) -> Result<u64> {
         let refuse = |kind, reason: &str| {
-            let shown: String = self.given[index]
-                .to_string_lossy()
-                .chars()
-                .take(40)
-                .flat_map(char::escape_debug)
-                .collect();
+            let shown = shown(&self.given[index].to_string_lossy());
             Err(Error::new(kind, format!("{} `{shown}` {reason}", self.wanted[index])))
         };
         match self.given[index].to_str().map(str::parse::<i128>) {

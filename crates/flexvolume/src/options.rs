@@ -1,5 +1,6 @@
 //! The JSON argument: a flat object of strings.
 
+use becket_core::error::shown;
 use becket_core::{Error, Kind, Result};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use std::collections::BTreeMap;
@@ -125,11 +126,6 @@ impl<'de> Deserialize<'de> for Pairs {
         }
         deserializer.deserialize_map(Members)
     }
-}
-
-/// Text from outside, as messages quote it: escaped, and no longer than a line.
-pub(crate) fn shown(text: &str) -> String {
-    text.chars().take(60).flat_map(char::escape_debug).collect()
 }
 
 /// Keys only: values are the user's.

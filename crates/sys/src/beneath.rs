@@ -146,7 +146,9 @@ impl Dir {
                 Err(error) if error.errno == Errno::NOENT => return Ok(None),
                 Err(error) => return Err(error),
             };
-        let mut bytes = Vec::new();
+        // Room for all of it and for the end of it: two reads instead of many small ones.
+        let length = file.metadata().on("look at", self.path.join(relative))?.len();
+        let mut bytes = Vec::with_capacity(length.min(most) as usize + 1);
         file.take(most + 1).read_to_end(&mut bytes).on("read", self.path.join(relative))?;
         if bytes.len() as u64 > most {
             return Err(Errno::FBIG).on("read", self.path.join(relative));
@@ -198,31 +200,66 @@ impl Dir {
         }
     }
 
-    /// Removes `name` and all below it, **for a pool's trash and nothing else**.
+    /// Removes `name` and all below it, **for a pool's trash and the demo's own directory alone**.
     ///
-    /// Links are removed, never followed, and another mount below stops it with `XDEV` before
-    /// anything in that mount is touched.
+    /// Links are removed, never followed, and another mount below stops it (`BUSY`, `XDEV`) before
+    /// anything in that mount is touched. Directories below are moved up beside `name` first, as
+    /// `NAME.0` and so on, so that no depth of a tree exhausts descriptors or the stack.
     pub fn purge(&self, name: impl AsRef<Path>) -> Result<()> {
-        let name = name.as_ref();
-        // unlinkat(2) answers ISDIR (PERM on some filesystems) for a directory, so no look-before
-        // is needed and nothing can change between a look and the removal.
-        match self.remove_file(name) {
-            Err(error) if matches!(error.errno, Errno::ISDIR | Errno::PERM) => {}
-            other => return other,
+        let top = name.as_ref();
+        let mut left = vec![top.to_owned()];
+        let mut moved = 0;
+        while let Some(name) = left.pop() {
+            if self.remove_unless_directory(&name)? {
+                continue;
+            }
+            let inner = match self.open_dir_same_mount(&name) {
+                // Somebody else was removing it too.
+                Err(error) if error.errno == Errno::NOENT => continue,
+                other => other?,
+            };
+            for entry in rustix::fs::Dir::read_from(&inner.fd).on("list", &inner.path)? {
+                let entry = entry.on("list", &inner.path)?;
+                let below = Path::new(OsStr::from_bytes(entry.file_name().to_bytes()));
+                let itself = below == Path::new(".") || below == Path::new("..");
+                if !itself && !inner.remove_unless_directory(below)? {
+                    left.push(inner.move_up(below, self, top, &mut moved)?);
+                }
+            }
+            self.remove_dir(&name)?;
         }
-        let inner = match self.open_dir_same_mount(name) {
-            // Somebody else was removing it too.
-            Err(error) if error.errno == Errno::NOENT => return Ok(()),
-            other => other?,
-        };
-        for entry in rustix::fs::Dir::read_from(&inner.fd).on("list", &inner.path)? {
-            let entry = entry.on("list", &inner.path)?;
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                inner.purge(OsStr::from_bytes(name))?;
+        Ok(())
+    }
+
+    /// True when `name` is gone, false when it is a directory. unlinkat(2) answers `ISDIR` (`PERM` on some
+    /// filesystems) for one, so nothing can change between a look and the removal.
+    fn remove_unless_directory(&self, name: &Path) -> Result<bool> {
+        match self.remove_file(name) {
+            Ok(()) => Ok(true),
+            Err(error) if matches!(error.errno, Errno::ISDIR | Errno::PERM) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Moves `name` into `up` under a name made of `top`, and gives that.
+    fn move_up(&self, name: &Path, up: &Dir, top: &Path, moved: &mut u64) -> Result<PathBuf> {
+        loop {
+            let mut new_name = top.as_os_str().to_owned();
+            new_name.push(format!(".{moved}"));
+            *moved += 1;
+            match rustix::fs::renameat_with(
+                &self.fd,
+                name,
+                &up.fd,
+                &*new_name,
+                RenameFlags::NOREPLACE,
+            ) {
+                Ok(()) => return Ok(new_name.into()),
+                // An earlier removal that was cut short left one of that name.
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno).on("move", self.path.join(name)),
             }
         }
-        self.remove_dir(name)
     }
 }
 
@@ -244,5 +281,36 @@ pub fn ensure_path(path: &Path) -> Result<Dir> {
     match rustix::fs::mkdirat(CWD, path, Mode::from_raw_mode(0o755)) {
         Ok(()) | Err(Errno::EXIST) => Dir::open(path),
         Err(errno) => Err(Error::new("make directory", path.to_string_lossy(), errno)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_deeper_than_descriptors_and_stack_is_removed_and_links_are_not_followed() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = Dir::open(place.path()).unwrap();
+        std::fs::write(place.path().join("kept"), b"").unwrap();
+        let mut deep = dir.ensure_dir("tree", 0o700).unwrap();
+        for _ in 0..3000 {
+            rustix::fs::symlinkat(place.path(), &deep, "link").unwrap();
+            deep = deep.ensure_dir("d", 0o700).unwrap();
+        }
+        dir.purge("tree").unwrap();
+        assert_eq!(dir.names().unwrap(), ["kept"]);
+    }
+
+    #[test]
+    fn a_removal_that_was_cut_short_is_finished() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = Dir::open(place.path()).unwrap();
+        std::fs::create_dir_all(place.path().join("tree/a/b")).unwrap();
+        std::fs::create_dir_all(place.path().join("tree.0/left")).unwrap();
+        dir.purge("tree").unwrap();
+        assert_eq!(dir.names().unwrap(), ["tree.0"]);
+        dir.purge("tree.0").unwrap();
+        assert!(dir.names().unwrap().is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Which kernel this is.
+//! Which kernel this is, and what it lets this process do.
 
 /// The oldest kernel Becket works on: the one that brought `mount_setattr` (5.12).
 pub const OLDEST: (u32, u32) = (5, 12);
@@ -6,6 +6,13 @@ pub const OLDEST: (u32, u32) = (5, 12);
 /// The version of the running kernel, as (5, 12); `None` when its name does not start with one.
 pub fn version() -> Option<(u32, u32)> {
     parse(rustix::system::uname().release().to_str().ok()?)
+}
+
+/// True when this process may grow a mounted ext4 (`EXT4_IOC_RESIZE_FS` asks for
+/// `CAP_SYS_RESOURCE`, capabilities(7)).
+pub fn may_grow_mounted_ext4() -> bool {
+    rustix::thread::capabilities(None)
+        .is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::SYS_RESOURCE))
 }
 
 fn parse(release: &str) -> Option<(u32, u32)> {

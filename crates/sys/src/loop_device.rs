@@ -5,7 +5,7 @@
 //! filesystem is a user, a dead process is not.
 
 use crate::error::{Context, Result};
-use crate::point::{self, DeviceNumber};
+use crate::point::DeviceNumber;
 use crate::{Errno, Error};
 use rustix::fs::{Mode, OFlags};
 use rustix::ioctl::{Getter, IntegerSetter, NoArg, Setter};
@@ -157,10 +157,17 @@ fn empty_info() -> Info {
     }
 }
 
-/// The devices that have the file (`device`, `inode`) attached, lowest number first.
-pub fn attached_to(device: DeviceNumber, inode: u64) -> Result<Vec<LoopDevice>> {
+/// The devices that have the file (`device`, `inode`) attached, lowest number first. `path` is the
+/// file's path now.
+///
+/// A device whose file has another name, or is in a directory of another name, is left alone: asking
+/// it would ask the filesystem of its file, and that may be on a server that does not answer.
+pub fn attached_to(path: &Path, device: DeviceNumber, inode: u64) -> Result<Vec<LoopDevice>> {
     let mut found = Vec::new();
-    for number in attached_numbers()? {
+    for (number, backing) in attached()? {
+        if !same_ending(&backing, path) {
+            continue;
+        }
         match LoopDevice::open(number)? {
             Some(open) if open.backs(device, inode)? => found.push(open),
             _ => {}
@@ -169,30 +176,30 @@ pub fn attached_to(device: DeviceNumber, inode: u64) -> Result<Vec<LoopDevice>> 
     Ok(found)
 }
 
-/// Numbers of all loop devices with something attached, from `/sys/block` (sysfs names the file
-/// only for a device in use).
-pub fn attached_numbers() -> Result<Vec<u32>> {
+/// True when the last two components are the same. The kernel tells the names as they are now, with
+/// ` (deleted)` behind those of a removed file.
+fn same_ending(backing: &Path, path: &Path) -> bool {
+    let backing = backing.to_string_lossy();
+    let backing = Path::new(backing.trim_end_matches(" (deleted)"));
+    backing.iter().rev().take(2).eq(path.iter().rev().take(2))
+}
+
+/// All loop devices with a file attached: their numbers and the paths of the files as the kernel
+/// tells them in `/sys/block`, ` (deleted)` included.
+pub fn attached() -> Result<Vec<(u32, PathBuf)>> {
     let blocks = Path::new("/sys/block");
-    let mut numbers = Vec::new();
+    let mut found = Vec::new();
     for entry in std::fs::read_dir(blocks).on("list", blocks)? {
         let name = entry.on("list", blocks)?.file_name();
         let number = name.to_str().and_then(|name| name.strip_prefix("loop")?.parse().ok());
-        if let Some(number) = number
-            && point::look(&blocks.join(&name).join("loop/backing_file"))?.is_some()
-        {
-            numbers.push(number);
+        let Some(number) = number else { continue };
+        // The file is there for a device in use only.
+        if let Ok(text) = std::fs::read_to_string(blocks.join(&name).join("loop/backing_file")) {
+            found.push((number, PathBuf::from(text.trim_end_matches('\n'))));
         }
     }
-    numbers.sort_unstable();
-    Ok(numbers)
-}
-
-/// The path of the file behind loop device `number` as the kernel tells it, ` (deleted)` included;
-/// `None` when nothing is attached.
-pub fn backing_path(number: u32) -> Option<PathBuf> {
-    let text =
-        std::fs::read_to_string(format!("/sys/block/loop{number}/loop/backing_file")).ok()?;
-    Some(PathBuf::from(text.trim_end_matches('\n')))
+    found.sort_unstable();
+    Ok(found)
 }
 
 /// The size in bytes of a block device.

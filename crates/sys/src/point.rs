@@ -46,7 +46,8 @@ pub fn look(path: &Path) -> Result<Option<Point>> {
 
 /// Looks at an open file or directory.
 pub fn look_at(fd: BorrowedFd<'_>, name: &Path) -> Result<Point> {
-    let found = rustix::fs::statx(fd, "", AtFlags::EMPTY_PATH, wanted()).on("look at", name)?;
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let found = rustix::fs::statx(fd, "", flags, wanted()).on("look at", name)?;
     Ok(point(&found))
 }
 

@@ -1,5 +1,6 @@
 //! Pod identity in a path: `{namespace}/{pod}` becomes a directory for each pod.
 
+use becket_core::error::shown;
 use becket_core::{Error, Kind, Result};
 
 /// What a template may name.
@@ -27,7 +28,7 @@ pub fn check(template: &str) -> Result<()> {
 /// out of the volume.
 pub fn render(template: &str, identity: &Identity<'_>) -> Result<String> {
     let refuse = |reason: String| {
-        let shown: String = template.chars().take(80).flat_map(char::escape_debug).collect();
+        let shown = shown(template);
         Err(Error::new(Kind::Invalid, format!("template `{shown}` is refused: {reason}")).hint(
             "use path components of {namespace}, {pod}, {uid}, {volume} and A-Z a-z 0-9 . _ -",
         ))
@@ -41,7 +42,7 @@ pub fn render(template: &str, identity: &Identity<'_>) -> Result<String> {
         let plain =
             component.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
         if component.is_empty() || component.starts_with('.') || component.len() > 255 || !plain {
-            let shown: String = component.chars().take(80).flat_map(char::escape_debug).collect();
+            let shown = shown(&component);
             return refuse(format!("`{shown}` is no plain path component"));
         }
         components.push(component);
@@ -62,7 +63,7 @@ fn fill(part: &str, identity: &Identity<'_>) -> std::result::Result<String, Stri
             "pod" => identity.pod,
             "uid" => identity.uid,
             "volume" => identity.volume,
-            _ => return Err(format!("`{{{}}}` is not known", key.escape_debug())),
+            _ => return Err(format!("`{{{}}}` is not known", shown(key))),
         };
         if value.is_empty() {
             return Err(format!("this call does not tell the pod's `{key}`"));

@@ -6,6 +6,7 @@
 //! - A removal unlinks the executable and removes the directory; renaming it away would leave the
 //!   driver loaded.
 
+use becket_core::error::shown;
 use becket_core::{Error, Kind, Result};
 use becket_flexvolume::driver::{Driver, INSTALL_RECORD, Settings};
 use becket_sys::Errno;
@@ -210,11 +211,7 @@ pub(super) fn remove(plugin_dir: &Path, driver: Driver) -> Result<bool> {
     if let Some(stray) = dir.names()?.iter().find(|file| !is_own(file, driver)) {
         return Err(Error::new(
             Kind::WrongState,
-            format!(
-                "`{}` holds `{}`, which is not becket's",
-                dir.path().display(),
-                stray.escape_debug()
-            ),
+            format!("`{}` holds `{}`, which is not becket's", dir.path().display(), shown(&stray)),
         )
         .hint("move it away, and uninstall again"));
     }

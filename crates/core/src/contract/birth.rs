@@ -1,7 +1,8 @@
 //! A volume comes into being once, whole, and formatted only where nothing was.
 
 use super::*;
-use crate::backend::{Existence, Place};
+use crate::backend::Place;
+use crate::catalog::Existence;
 use crate::record::{Birth, FORMAT, Origin, OriginKind, Provisioning, now};
 use std::os::unix::fs::FileExt;
 
@@ -84,7 +85,7 @@ fn a_killed_preparation_is_replaced(ground: &Ground) {
         for built in [false, true] {
             let name = format!("{}-{built}", content.name());
             let record = unborn(ground, &name, content);
-            must(ground.backend.begin(&pool, &record), "begin");
+            must(ground.backend.catalog().begin(&pool, &record), "begin");
             if built {
                 let progress = crate::progress::Logged::default();
                 must(ground.backend.build(&pool, &record, None, &progress), "build");
@@ -108,7 +109,7 @@ fn a_killed_preparation_is_replaced(ground: &Ground) {
             }
         }
     }
-    let left = ground.backend.preparing(&pool).unwrap();
+    let left = ground.backend.catalog().preparing(&pool).unwrap();
     assert!(
         left.records.is_empty() && left.unreadable.is_empty(),
         "preparations are left: {left:?}"
@@ -129,7 +130,7 @@ fn nothing_half_made_is_left(ground: &Ground) {
         refused(engine.create(&ground.pool, &huge), Kind::NoSpace, "a volume of 1 EiB");
     }
     assert!(engine.volumes(&ground.pool).unwrap().is_empty());
-    let left = ground.backend.preparing(&pool).unwrap();
+    let left = ground.backend.catalog().preparing(&pool).unwrap();
     assert!(left.records.is_empty() && left.unreadable.is_empty(), "left behind: {left:?}");
     assert!(engine.trash(&ground.pool).unwrap().is_empty(), "the trash is not empty");
 }
@@ -141,7 +142,7 @@ fn only_blank_storage_is_formatted(ground: &Ground) {
     {
         for place in [0, 4096, 700_000, u64::MAX] {
             let mut record = unborn(ground, "planted", content);
-            must(ground.backend.begin(&pool, &record), "begin");
+            must(ground.backend.catalog().begin(&pool, &record), "begin");
             must(ground.backend.build(&pool, &record, None, &progress), "build");
             let medium = ground.backend.medium(&pool, &record, Place::Preparing).unwrap().unwrap();
             let place = place.min(medium.size - 16);
@@ -152,7 +153,7 @@ fn only_blank_storage_is_formatted(ground: &Ground) {
             let mut found = [0; 16];
             medium.file.read_exact_at(&mut found, place).unwrap();
             assert_eq!(&found, b"somebody's bytes", "bytes at {place} were lost");
-            must(ground.backend.discard(&pool, &record.name), "discard");
+            must(ground.backend.catalog().discard(&pool, &record.name), "discard");
         }
         let mut born = ground.create("born", content);
         let again = crate::engine::format(ground.backend.as_ref(), &pool, &mut born);
@@ -204,11 +205,14 @@ fn hostile_names_lead_nowhere(ground: &Ground) {
         write(&outside.join("precious"), b"kept");
         std::os::unix::fs::symlink(&outside, volumes.join("link")).unwrap();
         let (engine, name) = (ground.engine(), named("link"));
-        assert!(ground.backend.volume(&ground.pool(), &name).is_err(), "a link is followed");
+        assert!(
+            ground.backend.catalog().volume(&ground.pool(), &name).is_err(),
+            "a link is followed"
+        );
         assert!(engine.delete(&ground.pool, &name).is_err(), "a link is deleted as a volume");
         assert!(engine.create(&ground.pool, &ground.request("link", ground.any())).is_err());
         expect_file(&outside.join("precious"), b"kept");
     }
-    let absent = ground.backend.volume(&ground.pool(), &named("absent")).unwrap();
+    let absent = ground.backend.catalog().volume(&ground.pool(), &named("absent")).unwrap();
     assert_eq!(absent, Existence::Absent);
 }

@@ -2,6 +2,7 @@
 
 use super::copies::{copy_of, restore, snapshot};
 use super::*;
+use crate::backend::Place;
 use crate::record::OriginKind;
 use std::os::unix::fs::{FileExt, FileTypeExt};
 
@@ -29,7 +30,11 @@ fn a_block_volume_is_a_device_at_its_target(ground: &Ground) {
         ground.stage("v");
     }
     let pool = ground.pool();
-    assert_eq!(ground.backend.devices(&pool, &record).unwrap().len(), 1, "attached twice");
+    assert_eq!(
+        ground.backend.devices(&pool, &record, Place::Ready).unwrap().len(),
+        1,
+        "attached twice"
+    );
     let bytes = pattern(65_536, 5);
     for round in 0..2 {
         std::fs::create_dir_all(ground.root.join("pods")).unwrap();
@@ -63,7 +68,7 @@ fn a_block_volume_is_a_device_at_its_target(ground: &Ground) {
             for _ in 0..2 {
                 ground.unpublish(at);
             }
-            let attached = ground.backend.devices(&pool, &record).unwrap();
+            let attached = ground.backend.devices(&pool, &record, Place::Ready).unwrap();
             assert_eq!(attached.len(), 1, "unpublishing detached a staged volume");
         }
         for _ in 0..2 {
@@ -108,7 +113,7 @@ fn a_block_volume_in_use_is_not_deleted(ground: &Ground) {
     refused(delete(), Kind::InUse, "deleting a published block volume");
     // A container has a node of its own: the open device alone is a use.
     let record = ground.record("v");
-    let device = open(&ground.backend.devices(&ground.pool(), &record).unwrap()[0]);
+    let device = open(&ground.backend.devices(&ground.pool(), &record, Place::Ready).unwrap()[0]);
     ground.unpublish("pod");
     refused(delete(), Kind::InUse, "deleting a block volume that a process has open");
     device.write_all_at(b"still there", 0).unwrap();

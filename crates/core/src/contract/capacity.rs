@@ -30,7 +30,7 @@ fn promises_add_up(ground: &Ground) {
     // What is being made is promised already.
     let mut hidden = made;
     hidden.name = named("hidden");
-    must(ground.backend.begin(&ground.pool(), &hidden), "begin");
+    must(ground.backend.catalog().begin(&ground.pool(), &hidden), "begin");
     assert_eq!(engine.capacity(&ground.pool).unwrap().promised, hidden.size);
 }
 

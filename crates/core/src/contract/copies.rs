@@ -185,6 +185,7 @@ fn snapshots_are_taken_once(ground: &Ground) {
     let mut hidden = again;
     hidden.name = named("killed");
     let progress = crate::progress::Logged::default();
+    must(ground.backend.catalog().begin_snapshot(&pool, &hidden), "begin");
     must(ground.backend.copy_to_snapshot(&pool, &volume, &hidden, &progress), "copy");
     refused(engine.snapshot(&ground.pool, &hidden.name), Kind::NotFound, "a hidden snapshot");
     assert!(engine.snapshots(&ground.pool).unwrap().is_empty(), "a hidden snapshot is listed");

@@ -112,7 +112,7 @@ fn a_volume_never_shrinks(ground: &Ground) {
 fn promise(ground: &Ground, name: &str) -> u64 {
     let mut record = ground.record(name);
     record.size += MORE;
-    ground.backend.save(&ground.pool(), &record).unwrap();
+    ground.backend.catalog().save(&ground.pool(), &record).unwrap();
     record.size
 }
 

@@ -57,10 +57,15 @@ fn preparations_of_the_dead_are_removed(ground: &Ground) {
     let pool = ground.pool();
     let mut record = ground.create("v", ground.any());
     record.name = named("half");
-    must(ground.backend.begin(&pool, &record), "begin");
-    let held = lock::acquire(&pool.locks, "volume-half", Duration::ZERO).unwrap();
+    must(ground.backend.catalog().begin(&pool, &record), "begin");
+    let held =
+        lock::acquire(&pool.locks, "volume-half", lock::Mode::Exclusive, Duration::ZERO).unwrap();
     expect_finding(&reconcile(ground), "`half`", Outcome::AtWork);
-    assert_eq!(ground.backend.preparing(&pool).unwrap().records.len(), 1, "work was taken away");
+    assert_eq!(
+        ground.backend.catalog().preparing(&pool).unwrap().records.len(),
+        1,
+        "work was taken away"
+    );
     drop(held);
     expect_finding(&reconcile(ground), "`half`", Outcome::Repaired);
     let snapshot = SnapshotRecord {
@@ -76,6 +81,7 @@ fn preparations_of_the_dead_are_removed(ground: &Ground) {
         parameters: Default::default(),
     };
     let (volume, progress) = (ground.record("v"), crate::progress::Logged::default());
+    must(ground.backend.catalog().begin_snapshot(&pool, &snapshot), "begin");
     must(ground.backend.copy_to_snapshot(&pool, &volume, &snapshot, &progress), "copy");
     expect_finding(&reconcile(ground), "`half-snapshot`", Outcome::Repaired);
     expect_healthy(ground);
@@ -93,7 +99,12 @@ fn an_idle_stage_is_taken_down(ground: &Ground) {
         expect_healthy(ground);
         // A process killed between the two unmounts leaves the stage.
         ground.unpublish("pod");
-        let held = lock::acquire(&ground.pool().locks, &format!("volume-{name}"), Duration::ZERO);
+        let held = lock::acquire(
+            &ground.pool().locks,
+            &format!("volume-{name}"),
+            lock::Mode::Exclusive,
+            Duration::ZERO,
+        );
         expect_finding(&reconcile(ground), name, Outcome::AtWork);
         drop(held);
         expect_finding(&reconcile(ground), name, Outcome::Repaired);
@@ -101,7 +112,7 @@ fn an_idle_stage_is_taken_down(ground: &Ground) {
         expect_healthy(ground);
     }
     // Something at the staging place of no volume is somebody's.
-    let anchor = ground.pool().anchor(&named("nobody"));
+    let anchor = ground.pool().staged.join(named("nobody"));
     mount_foreign(&anchor);
     write(&anchor.join("theirs"), b"theirs");
     expect_finding(&reconcile(ground), "nobody", Outcome::Reported);

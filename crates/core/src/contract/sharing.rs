@@ -17,7 +17,8 @@ fn a_held_lock_is_busy(ground: &Ground) {
     ground.create("held", content);
     ground.create("free", content);
     let pool = ground.pool();
-    let held = lock::acquire(&pool.locks, "volume-held", Duration::ZERO).unwrap();
+    let held =
+        lock::acquire(&pool.locks, "volume-held", lock::Mode::Exclusive, Duration::ZERO).unwrap();
     let engine = (ground.engines)(Duration::from_millis(50));
     let (name, staging) = (named("held"), ground.staging("held"));
     refused(engine.delete(&ground.pool, &name), Kind::Busy, "delete");
@@ -116,7 +117,7 @@ fn the_last_unmount_unstages(ground: &Ground) {
         must(engine.unmount(&two), "unmount the last");
         ground.expect_at_rest(name);
         expect_no_stage(ground);
-        let anchor = ground.pool().anchor(&named(name));
+        let anchor = ground.pool().staged.join(named(name));
         assert!(!anchor.exists(), "the staging place is left");
     }
 }

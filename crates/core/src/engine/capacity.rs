@@ -40,14 +40,14 @@ pub(super) fn capacity(backend: &dyn Backend, pool: &Pool) -> Result<Capacity> {
     let mut promised = 0u64;
     let mut held = 0u64;
     let mut owed_thick = 0u64;
-    let visible = backend.volumes(pool)?.records;
+    let visible = backend.catalog().volumes(pool)?.records;
     for volume in &visible {
         let has = backend.allocated(pool, volume)?.min(volume.size);
         promised = promised.saturating_add(volume.size);
         held = held.saturating_add(has);
         owed_thick = owed_thick.saturating_add(owed(volume, has));
     }
-    for volume in backend.preparing(pool)?.records {
+    for volume in backend.catalog().preparing(pool)?.records {
         promised = promised.saturating_add(volume.size);
         owed_thick = owed_thick.saturating_add(owed(&volume, 0));
     }

@@ -1,18 +1,15 @@
 //! Making volumes: empty, restored from a snapshot, or cloned.
 //!
-//! A volume is built hidden and appears in one step when it is whole. This file holds the only
-//! call of `mkfs` in Becket, and the gate in front of it.
+//! A volume is built hidden and appears in one step when it is whole.
 
-use super::expand::mount_filled;
+use super::birth::{adopt, format};
 use super::{Engine, capacity, refusal};
-use crate::backend::{Backend, From, Hold, Medium, Place, Source};
+use crate::backend::{Backend, From};
 use crate::lock::Lock;
 use crate::plan::{Plan, Step, Wanted, plan};
 use crate::pool::Pool;
 use crate::record::{Birth, Content, FORMAT, Origin, OriginKind, Provisioning, VolumeRecord, now};
 use crate::{Error, Kind, Name, Result, size};
-use becket_sys::superblock::{self, Content as Found};
-use becket_sys::{filesystem, mount};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -53,7 +50,7 @@ impl Engine {
     ///
     /// `Conflict` when one of that name differs, `NoSpace` when the pool cannot promise its size.
     pub fn create(&self, pool: &Name, new: &NewVolume) -> Result<VolumeRecord> {
-        let pool = self.open(pool)?;
+        let pool = self.open_or_make(pool)?;
         let lock = self.lock_volume(&pool, &new.name)?;
         self.create_locked(&pool, new, &lock)
     }
@@ -66,11 +63,11 @@ impl Engine {
         _lock: &Lock,
     ) -> Result<VolumeRecord> {
         let backend = self.backend(pool)?;
-        let exists = backend.volume(pool, &new.name)?;
+        let exists = backend.catalog().volume(pool, &new.name)?;
         // A volume that is there is compared with the request, not with an origin that may be gone.
         let (from, _origin_lock) = match exists {
-            crate::backend::Existence::Absent => self.origin(pool, new)?,
-            crate::backend::Existence::Present(_) => (None, None),
+            crate::catalog::Existence::Absent => self.origin(pool, new)?,
+            crate::catalog::Existence::Present(_) => (None, None),
         };
         let mut record = wanted_record(backend, new, from.as_ref())?;
         let (observed, present) =
@@ -97,7 +94,7 @@ impl Engine {
         for step in steps {
             if let Err(error) = self.create_step(backend, pool, &mut record, from.as_ref(), step) {
                 let mut errors = vec![error.during(format!("cannot create volume `{}`", new.name))];
-                errors.extend(backend.discard(pool, &new.name).err());
+                errors.extend(backend.catalog().discard(pool, &new.name).err());
                 Error::all(errors)?;
             }
         }
@@ -113,7 +110,7 @@ impl Engine {
         step: Step,
     ) -> Result<()> {
         match step {
-            Step::Discard => backend.discard(pool, &record.name),
+            Step::Discard => backend.catalog().discard(pool, &record.name),
             Step::Build => {
                 self.begin(backend, pool, record)?;
                 match from {
@@ -130,7 +127,7 @@ impl Engine {
             Step::Adopt => adopt(backend, pool, record),
             Step::Commit => {
                 record.birth = Birth::Ready;
-                backend.commit(pool, record)
+                backend.catalog().commit(pool, record)
             }
             other => unreachable_step(other),
         }
@@ -141,7 +138,7 @@ impl Engine {
     fn begin(&self, backend: &dyn Backend, pool: &Pool, record: &VolumeRecord) -> Result<()> {
         let _promises = self.lock_promises(pool)?;
         capacity::demand(backend, pool, record.size, record.provisioning)?;
-        backend.begin(pool, record)
+        backend.catalog().begin(pool, record)
     }
 
     /// Finds what the new volume is copied from, and locks it where it could change.
@@ -151,7 +148,7 @@ impl Engine {
         };
         match origin.kind {
             OriginKind::Snapshot => {
-                let lock = self.lock_snapshot(pool, &origin.name)?;
+                let lock = self.share_snapshot(pool, &origin.name)?;
                 Ok((Some(From::Snapshot(self.present_snapshot(pool, &origin.name)?)), Some(lock)))
             }
             OriginKind::Volume if origin.name == new.name => Err(Error::new(
@@ -230,120 +227,6 @@ fn same(found: &VolumeRecord, new: &NewVolume, backend: &dyn Backend) -> bool {
         && found.provisioning == new.provisioning
         && found.origin == new.origin
         && found.parameters == new.parameters
-}
-
-/// The gate in front of `mkfs`: the record says the volume is being born, it is no copy, and every
-/// byte of its signature areas is zero. No force flag exists.
-pub(crate) fn format(backend: &dyn Backend, pool: &Pool, record: &mut VolumeRecord) -> Result<()> {
-    let (Birth::Preparing, None) = (record.birth, &record.origin) else {
-        return Err(Error::new(
-            Kind::Internal,
-            format!("volume `{}` is not to be formatted", record.name),
-        ));
-    };
-    let (Some(kind), Some(medium)) =
-        (record.content.filesystem(), backend.medium(pool, record, Place::Preparing)?)
-    else {
-        return unreachable_step(Step::Format);
-    };
-    match superblock::probe(&medium.file, medium.size, &medium.path)? {
-        Found::Blank => {}
-        found => {
-            return Err(Error::new(
-                Kind::WrongState,
-                format!("`{}` is not formatted: it holds {found}", medium.path.display()),
-            ));
-        }
-    }
-    let discard = record.provisioning == Provisioning::Thin;
-    filesystem::make(kind, &medium.path, *record.uuid.as_bytes(), discard).map_err(|error| {
-        let missing = error.errno == becket_sys::Errno::NOENT;
-        let error = Error::from(error);
-        match missing {
-            true => Error::new(Kind::WrongState, error.message())
-                .hint(format!("install the package that has {}", filesystem::maker(kind))),
-            false => error,
-        }
-    })?;
-    sync(&medium)?;
-    expect_filesystem(&medium, kind)?;
-    record.filesystem_size = medium.size;
-    Ok(())
-}
-
-fn sync(medium: &Medium) -> Result<()> {
-    medium.file.sync_all().map_err(|error| {
-        Error::new(Kind::Internal, format!("cannot sync `{}`: {error}", medium.path.display()))
-    })
-}
-
-/// Verifies that the medium holds a filesystem of `kind`.
-pub(super) fn expect_filesystem(
-    medium: &Medium,
-    kind: superblock::Kind,
-) -> Result<superblock::Superblock> {
-    match superblock::probe(&medium.file, medium.size, &medium.path)? {
-        Found::Filesystem(superblock) if superblock.kind == kind => Ok(superblock),
-        found => Err(Error::new(
-            Kind::WrongState,
-            format!("`{}` should hold {kind} and holds {found}", medium.path.display()),
-        )
-        .hint("nothing was changed; restore it from a snapshot or a backup")),
-    }
-}
-
-/// Makes a copied filesystem its own: a new UUID, because two of the same cannot be mounted at once
-/// (xfs, btrfs) or confuse the host (ext4), and grown to a larger device. It is mounted for that
-/// where nobody sees it, which also replays its journal.
-fn adopt(backend: &dyn Backend, pool: &Pool, record: &mut VolumeRecord) -> Result<()> {
-    let (Some(kind), Some(medium)) =
-        (record.content.filesystem(), backend.medium(pool, record, Place::Preparing)?)
-    else {
-        return unreachable_step(Step::Adopt);
-    };
-    expect_filesystem(&medium, kind)?;
-    let id = *record.uuid.as_bytes();
-    // btrfs first: its kernel driver takes two devices of one UUID for one filesystem.
-    if kind == superblock::Kind::Btrfs {
-        filesystem::set_uuid(kind, &medium.path, id)?;
-    }
-    let Source::Block { device, holder } =
-        backend.attach(pool, record, Place::Preparing, Hold::WhileUsed)?
-    else {
-        return unreachable_step(Step::Adopt);
-    };
-    let options: &[mount::FilesystemOption<'_>] = match kind {
-        superblock::Kind::Xfs => &[("nouuid", None)],
-        _ => &[],
-    };
-    let hidden = match record.filesystem_size < medium.size {
-        true => mount_filled(kind, &device, options, medium.size)?,
-        false => mount::filesystem(kind.name(), &device, options)?,
-    };
-    record.filesystem_size = medium.size;
-    let root = hidden.root()?;
-    if kind == superblock::Kind::Ext4 && !filesystem::set_ext4_uuid(&root, id)? {
-        log::info!(
-            "volume `{}` keeps its origin's UUID: this kernel cannot change it",
-            record.name
-        );
-    }
-    drop(root);
-    drop(hidden);
-    if kind == superblock::Kind::Xfs {
-        filesystem::set_uuid(kind, &device, id)?;
-    }
-    drop(holder);
-    sync(&medium)?;
-    let found = expect_filesystem(&medium, kind)?;
-    // `xfs_admin` says success of some failures.
-    match kind == superblock::Kind::Ext4 || found.uuid == id {
-        true => Ok(()),
-        false => Err(Error::new(
-            Kind::Internal,
-            format!("`{}` still has its origin's UUID", medium.path.display()),
-        )),
-    }
 }
 
 /// A plan gave a step that its operation does not know: a bug, told as one.

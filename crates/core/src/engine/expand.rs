@@ -81,7 +81,7 @@ impl Engine {
         capacity::demand(backend, pool, bytes - record.size, record.provisioning)
             .map_err(|error| error.during(format!("cannot expand volume `{}`", record.name)))?;
         record.size = bytes;
-        backend.save(pool, record)
+        backend.catalog().save(pool, record)
     }
 }
 
@@ -98,7 +98,7 @@ pub(super) fn grow_storage(
     let mut errors = vec![error.during(format!("cannot expand volume `{}`", record.name))];
     if before < record.size {
         record.size = before;
-        errors.extend(backend.save(pool, record).err());
+        errors.extend(backend.catalog().save(pool, record).err());
     }
     Error::all(errors)
 }
@@ -119,13 +119,16 @@ fn grow_filesystem(
     };
     filesystem::grow(kind, &root, medium.size, &medium.path).map_err(not_allowed)?;
     record.filesystem_size = medium.size;
-    backend.save(pool, record)
+    backend.catalog().save(pool, record)
+}
+
+/// True for a filesystem that this process may not grow while it is mounted: the kernel asks for
+/// `CAP_SYS_RESOURCE` to grow an ext4, which root in a container may lack.
+pub(super) fn grows_only_unmounted(kind: Filesystem) -> bool {
+    kind == Filesystem::Ext4 && !becket_sys::kernel::may_grow_mounted_ext4()
 }
 
 /// Mounts the filesystem on `device` where nobody sees it and lets it fill the device's `size` bytes.
-///
-/// The kernel lets only a process with `CAP_SYS_RESOURCE` grow a mounted ext4; for others that is
-/// done before it is mounted again.
 pub(super) fn mount_filled(
     kind: Filesystem,
     device: &Path,
@@ -133,16 +136,8 @@ pub(super) fn mount_filled(
     size: u64,
 ) -> Result<Detached> {
     let detached = mount::filesystem(kind.name(), device, options)?;
-    let grown = filesystem::grow(kind, &detached.root()?, size, device);
-    match grown {
-        Ok(()) => Ok(detached),
-        Err(error) if kind == Filesystem::Ext4 && error.errno == Errno::PERM => {
-            drop(detached);
-            filesystem::grow_unmounted_ext4(device)?;
-            Ok(mount::filesystem(kind.name(), device, options)?)
-        }
-        Err(error) => Err(error.into()),
-    }
+    filesystem::grow(kind, &detached.root()?, size, device)?;
+    Ok(detached)
 }
 
 /// Growing a mounted filesystem needs more than being root in a container gives.

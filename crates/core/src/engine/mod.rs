@@ -3,6 +3,7 @@
 //! Each operation takes the lock of what it changes, observes, plans, and takes the plan's steps.
 //! The files of this module are its operations; what they share is here.
 
+mod birth;
 mod capacity;
 mod create;
 mod expand;
@@ -11,18 +12,20 @@ mod observe;
 mod pools;
 mod reconcile;
 mod snapshot;
+mod steps;
 mod trash;
 
+#[cfg(feature = "contract")]
+pub(crate) use birth::format;
 pub use capacity::Capacity;
 pub use create::NewVolume;
-#[cfg(feature = "contract")]
-pub(crate) use create::format;
 pub use mount::{ON_UNMOUNT, Publication};
 pub use pools::NewPool;
 pub use reconcile::{Finding, Outcome};
 
-use crate::backend::{Abilities, Backend, Existence, Place};
-use crate::lock::{self, Lock};
+use crate::backend::{Abilities, Backend, Place};
+use crate::catalog::Existence;
+use crate::lock::{self, Lock, Mode};
 use crate::plan::Conflict;
 use crate::pool::{Pool, State};
 use crate::progress::{Logged, Progress};
@@ -75,10 +78,20 @@ impl Engine {
         self.present(&pool, name)
     }
 
+    /// The volume `name`, `None` when its healthy pool does not have it. A missing pool is an error:
+    /// it proves nothing about the volume.
+    pub fn find_volume(&self, pool: &Name, name: &Name) -> Result<Option<VolumeRecord>> {
+        let pool = self.open(pool)?;
+        match self.backend(&pool)?.catalog().volume(&pool, name)? {
+            Existence::Present(record) => Ok(Some(record)),
+            Existence::Absent => Ok(None),
+        }
+    }
+
     /// All volumes of a pool that have a readable record; what has none is logged.
     pub fn volumes(&self, pool: &Name) -> Result<Vec<VolumeRecord>> {
         let pool = self.open(pool)?;
-        let listing = self.backend(&pool)?.volumes(&pool)?;
+        let listing = self.backend(&pool)?.catalog().volumes(&pool)?;
         for (place, error) in &listing.unreadable {
             log::warn!("`{place}` of pool `{}` is left out: {error}", pool.name());
         }
@@ -94,7 +107,7 @@ impl Engine {
     /// All snapshots of a pool that have a readable record.
     pub fn snapshots(&self, pool: &Name) -> Result<Vec<SnapshotRecord>> {
         let pool = self.open(pool)?;
-        Ok(self.backend(&pool)?.snapshots(&pool)?.records)
+        Ok(self.backend(&pool)?.catalog().snapshots(&pool)?.records)
     }
 
     /// Bytes of the pool that each of `volumes` alone takes now.
@@ -127,14 +140,14 @@ impl Engine {
     }
 
     fn present(&self, pool: &Pool, name: &Name) -> Result<VolumeRecord> {
-        match self.backend(pool)?.volume(pool, name)? {
+        match self.backend(pool)?.catalog().volume(pool, name)? {
             Existence::Present(record) => Ok(record),
             Existence::Absent => Err(missing("volume", pool, name)),
         }
     }
 
     fn present_snapshot(&self, pool: &Pool, name: &Name) -> Result<SnapshotRecord> {
-        match self.backend(pool)?.snapshot(pool, name)? {
+        match self.backend(pool)?.catalog().snapshot(pool, name)? {
             Existence::Present(record) => Ok(record),
             Existence::Absent => Err(missing("snapshot", pool, name)),
         }
@@ -156,17 +169,30 @@ impl Engine {
     }
 
     fn lock_volume(&self, pool: &Pool, name: &Name) -> Result<Lock> {
-        lock::acquire(&pool.locks, &format!("volume-{name}"), self.wait)
+        lock::acquire(&pool.locks, &volume_key(name), Mode::Exclusive, self.wait)
     }
 
     fn lock_snapshot(&self, pool: &Pool, name: &Name) -> Result<Lock> {
-        lock::acquire(&pool.locks, &format!("snapshot-{name}"), self.wait)
+        lock::acquire(&pool.locks, &snapshot_key(name), Mode::Exclusive, self.wait)
+    }
+
+    /// For those who only read the snapshot: any number of volumes can be made from it at once.
+    fn share_snapshot(&self, pool: &Pool, name: &Name) -> Result<Lock> {
+        lock::acquire(&pool.locks, &snapshot_key(name), Mode::Shared, self.wait)
     }
 
     /// The lock under which promises are added up: held for a moment, never during long work.
     fn lock_promises(&self, pool: &Pool) -> Result<Lock> {
-        lock::acquire(&pool.locks, "promises", self.wait)
+        lock::acquire(&pool.locks, "promises", Mode::Exclusive, self.wait)
     }
+}
+
+fn volume_key(name: &Name) -> String {
+    format!("volume-{name}")
+}
+
+fn snapshot_key(name: &Name) -> String {
+    format!("snapshot-{name}")
 }
 
 fn missing(what: &str, pool: &Pool, name: &Name) -> Error {
@@ -199,6 +225,11 @@ fn refusal(conflict: Conflict, pool: &Pool, name: &Name, place: &str) -> Error {
             ),
         ),
         Conflict::NotStaged => Error::new(Kind::WrongState, format!("{volume} is not staged")),
+        Conflict::CutShort => Error::new(
+            Kind::WrongState,
+            format!("{volume} lost its end: its storage is smaller than its filesystem"),
+        )
+        .hint("nothing was changed; restore it from a snapshot or a backup"),
         Conflict::InUse => Error::new(Kind::InUse, format!("{volume} is in use"))
             .hint("it is mounted or attached on this node; unmount it first"),
     }

@@ -1,7 +1,8 @@
 //! What is: read from the pool and from the kernel, every time anew.
 
 use super::Engine;
-use crate::backend::{Backend, Existence, Hold, Place, Source};
+use crate::backend::{Backend, Hold, Place, Source};
+use crate::catalog::Existence;
 use crate::name::Name;
 use crate::plan::{Facts, Observed, Spot};
 use crate::pool::Pool;
@@ -46,7 +47,7 @@ impl Engine {
             elsewhere: 0,
             attached: false,
         };
-        let Existence::Present(record) = backend.volume(pool, name)? else {
+        let Existence::Present(record) = backend.catalog().volume(pool, name)? else {
             observed.leftover = leftover(backend, pool, name)?;
             return Ok((observed, None));
         };
@@ -55,7 +56,7 @@ impl Engine {
             observed.target = spot(backend, pool, &record, target, places.below)?;
         }
         if record.content == Content::Block {
-            observed.attached = !backend.devices(pool, &record)?.is_empty();
+            observed.attached = !backend.devices(pool, &record, Place::Ready)?.is_empty();
             observed.staging =
                 if observed.attached { Spot::Ours { readonly: false } } else { Spot::Free };
         } else if let Some(staging) = places.staging {
@@ -63,7 +64,7 @@ impl Engine {
         }
         if places.everywhere {
             observed.leftover = leftover(backend, pool, name)?;
-            let devices = backend.devices(pool, &record)?;
+            let devices = backend.devices(pool, &record, Place::Ready)?;
             observed.attached = !devices.is_empty();
             // A device that has not yet taken over its image's new size is as small as it looks.
             for device in &devices {
@@ -82,7 +83,7 @@ impl Engine {
 }
 
 fn leftover(backend: &dyn Backend, pool: &Pool, name: &Name) -> Result<bool> {
-    let hidden = backend.preparing(pool)?;
+    let hidden = backend.catalog().preparing(pool)?;
     Ok(hidden.records.iter().any(|record| record.name == *name)
         || hidden.unreadable.iter().any(|(place, _)| place == name.as_str()))
 }
@@ -132,7 +133,7 @@ pub(super) fn mounts(
 ) -> Result<Vec<Entry>> {
     let table = mountinfo::read()?;
     if record.content != Content::Directory {
-        let devices = backend.devices(pool, record)?;
+        let devices = backend.devices(pool, record, Place::Ready)?;
         return Ok(table.into_iter().filter(|entry| is_on(entry, &devices)).collect());
     }
     let Source::Directory(dir) = backend.attach(pool, record, Place::Ready, Hold::WhileUsed)?
@@ -153,7 +154,7 @@ pub(super) fn mounts(
 /// device, lets go of one a moment after its last unmount, so this waits for that up to a second.
 pub(super) fn at_rest(backend: &dyn Backend, pool: &Pool, record: &VolumeRecord) -> Result<bool> {
     for _ in 0..100 {
-        if backend.devices(pool, record)?.is_empty() {
+        if backend.devices(pool, record, Place::Ready)?.is_empty() {
             return Ok(true);
         }
         std::thread::sleep(Duration::from_millis(10));

@@ -2,9 +2,10 @@
 
 use super::Engine;
 use crate::backend::Backend;
+use crate::lock::{self, Mode};
 use crate::pool::{DEFAULT_POOL, Pool};
 use crate::record::{self, FORMAT, PoolRecord, Record};
-use crate::{Error, Kind, Name, Result, lock, preflight};
+use crate::{Error, Kind, Name, Result, preflight};
 use becket_sys::beneath::Dir;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -58,7 +59,8 @@ impl Engine {
             return Err(Error::new(Kind::Invalid, "the path of a pool must be absolute"));
         }
         let locks = becket_sys::beneath::ensure_path(&self.state.path().join("locks"))?;
-        let _lock = lock::acquire(&locks, &format!("pool-{}", new.name), self.wait)?;
+        let _lock =
+            lock::acquire(&locks, &format!("pool-{}", new.name), Mode::Exclusive, self.wait)?;
         let place = self.state.place_of(&new.name, new.path.as_deref());
         self.refuse_other_place(new, &place)?;
         if let Ok(dir) = Dir::open(&place) {
@@ -73,7 +75,7 @@ impl Engine {
             None => self.state.pool(new_record(new), dir)?,
         };
         // The record last: with it the directory is a pool, and a whole one.
-        self.backend(&pool)?.lay_out(&pool)?;
+        self.backend(&pool)?.catalog().lay_out(&pool)?;
         pool.dir.write_atomic(PoolRecord::FILE, &record::write(&pool.record)?)?;
         self.state.show_place(&new.name, new.path.as_deref())?;
         Ok(pool.record)
@@ -97,15 +99,25 @@ impl Engine {
         }
     }
 
-    /// Opens a pool. The pool named `default` is made, with the backend `image`, when the node has
-    /// never had it.
+    /// Opens a pool.
     pub fn open(&self, name: &Name) -> Result<Pool> {
-        if name.as_str() == DEFAULT_POOL && !self.state.knows_pool(name)? {
-            self.create_pool(&NewPool::new(name.clone(), "image"))?;
-        }
         let pool = self.state.open_pool(name)?;
         self.backend(&pool)?;
         Ok(pool)
+    }
+
+    /// Opens a pool to make a volume in it. The pool named `default` is made, with the backend `image`,
+    /// when the node has never had it.
+    pub(super) fn open_or_make(&self, name: &Name) -> Result<Pool> {
+        if self.would_make(name)? {
+            self.create_pool(&NewPool::new(name.clone(), "image"))?;
+        }
+        self.open(name)
+    }
+
+    /// True for the pool named `default` while the node has never had it.
+    pub fn would_make(&self, name: &Name) -> Result<bool> {
+        Ok(name.as_str() == DEFAULT_POOL && !self.state.knows_pool(name)?)
     }
 
     /// The pools of this node, those that cannot be opened with the reason.
@@ -117,14 +129,14 @@ impl Engine {
     /// Deletes an empty pool. Anything in it, the trash included, stops the deletion.
     pub fn delete_pool(&self, name: &Name) -> Result<()> {
         let locks = becket_sys::beneath::ensure_path(&self.state.path().join("locks"))?;
-        let _lock = lock::acquire(&locks, &format!("pool-{name}"), self.wait)?;
+        let _lock = lock::acquire(&locks, &format!("pool-{name}"), Mode::Exclusive, self.wait)?;
         if !self.state.knows_pool(name)? {
             return Ok(());
         }
         let pool = self.state.open_pool(name)?;
         let backend = self.backend(&pool)?;
         refuse_used(backend, &pool)?;
-        backend.sweep(&pool)?;
+        backend.catalog().sweep(&pool)?;
         // Plain rmdir only: whatever is not empty stays, and its name is in the error.
         for area in pool.dir.names()?.iter().filter(|area| area.as_str() != PoolRecord::FILE) {
             for part in pool.dir.open_dir(area)?.names()? {
@@ -173,9 +185,9 @@ fn refuse_filled(dir: &Dir) -> Result<()> {
 }
 
 fn refuse_used(backend: &dyn Backend, pool: &Pool) -> Result<()> {
-    let volumes = backend.volumes(pool)?;
-    let snapshots = backend.snapshots(pool)?;
-    let trash = backend.trash(pool)?;
+    let volumes = backend.catalog().volumes(pool)?;
+    let snapshots = backend.catalog().snapshots(pool)?;
+    let trash = backend.catalog().trash(pool)?;
     let unreadable = volumes.unreadable.len() + snapshots.unreadable.len() + trash.unreadable.len();
     let counts = [
         (volumes.records.len(), "volumes"),

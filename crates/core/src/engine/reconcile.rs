@@ -5,8 +5,9 @@
 
 use super::Engine;
 use super::observe::mounts;
-use crate::backend::{Backend, Existence};
-use crate::lock::{self, Lock};
+use crate::backend::Backend;
+use crate::catalog::Existence;
+use crate::lock::{self, Lock, Mode};
 use crate::name::Name;
 use crate::pool::Pool;
 use crate::record::VolumeRecord;
@@ -43,10 +44,10 @@ impl Engine {
         let mut findings = Vec::new();
         self.leftovers(backend, &pool, &mut findings)?;
         self.idle_stages(backend, &pool, &mut findings)?;
-        let volumes = backend.volumes(&pool)?;
+        let volumes = backend.catalog().volumes(&pool)?;
         unreadable(&volumes.unreadable, &mut findings);
-        unreadable(&backend.snapshots(&pool)?.unreadable, &mut findings);
-        unreadable(&backend.trash(&pool)?.unreadable, &mut findings);
+        unreadable(&backend.catalog().snapshots(&pool)?.unreadable, &mut findings);
+        unreadable(&backend.catalog().trash(&pool)?.unreadable, &mut findings);
         for record in &volumes.records {
             self.volume_state(backend, &pool, record, &mut findings)?;
         }
@@ -67,20 +68,20 @@ impl Engine {
         pool: &Pool,
         findings: &mut Vec<Finding>,
     ) -> Result<()> {
-        let hidden = backend.preparing(pool)?;
+        let hidden = backend.catalog().preparing(pool)?;
         let readable = hidden.records.iter().map(|record| record.name.to_string());
         for name in readable.chain(hidden.unreadable.into_iter().map(|(place, _)| place)) {
             match Name::new(&*name) {
-                Ok(name) => {
-                    findings.push(leftover(pool, "volume", &name, || backend.discard(pool, &name))?)
-                }
+                Ok(name) => findings.push(leftover(pool, "volume", &name, || {
+                    backend.catalog().discard(pool, &name)
+                })?),
                 Err(_) => {
                     findings.push(reported(format!("`{name}` among the preparations is not ours")))
                 }
             }
         }
-        for name in backend.preparing_snapshots(pool)? {
-            let discard = || backend.discard_snapshot(pool, &name);
+        for name in backend.catalog().preparing_snapshots(pool)? {
+            let discard = || backend.catalog().discard_snapshot(pool, &name);
             findings.push(leftover(pool, "snapshot", &name, discard)?);
         }
         Ok(())
@@ -98,16 +99,16 @@ impl Engine {
             Err(_) => return Ok(()),
         };
         for name in names.into_iter().filter_map(|name| Name::new(name).ok()) {
-            let anchor = self.anchor(pool, &name)?;
+            let anchor = self.anchor(pool.name(), &name)?;
             let what = format!("`{}` is staged and nothing uses it", anchor.path().display());
             let Some(lock) = attempt(pool, "volume", &name)? else {
                 findings.push(Finding { what, outcome: Outcome::AtWork });
                 continue;
             };
-            match backend.volume(pool, &name)? {
+            match backend.catalog().volume(pool, &name)? {
                 Existence::Present(record) if is_used(backend, pool, &record, &anchor)? => {}
                 Existence::Present(_) => {
-                    findings.push(match self.release(pool, &name, &lock) {
+                    findings.push(match self.release(pool.name(), &name, Some(&lock)) {
                         Ok(()) => repaired(what),
                         Err(error) => reported(format!("{what}: {error}")),
                     });
@@ -133,12 +134,21 @@ impl Engine {
         findings: &mut Vec<Finding>,
     ) -> Result<()> {
         match backend.stored(pool, record) {
+            Ok(stored)
+                if stored < record.filesystem_size && record.content.filesystem().is_some() =>
+            {
+                findings.push(reported(format!(
+                    "volume `{}` lost its end: its storage is smaller than its filesystem",
+                    record.name
+                )));
+            }
             Ok(stored) if stored < record.size => {
                 let Some(_lock) = attempt(pool, "volume", &record.name)? else {
                     return Ok(());
                 };
                 // It may have been deleted or grown since the list was made.
-                let Existence::Present(record) = backend.volume(pool, &record.name)? else {
+                let Existence::Present(record) = backend.catalog().volume(pool, &record.name)?
+                else {
                     return Ok(());
                 };
                 let what = format!("the expansion of volume `{}` was cut short", record.name);
@@ -188,10 +198,7 @@ fn is_used(
 fn orphaned_devices(pool: &Pool, findings: &mut Vec<Finding>) -> Result<()> {
     // The kernel tells paths without links, and a pool's own path may be one.
     let place = pool.dir.path().canonicalize().unwrap_or_else(|_| pool.dir.path().to_owned());
-    for number in loop_device::attached_numbers()? {
-        let Some(path) = loop_device::backing_path(number) else {
-            continue;
-        };
+    for (number, path) in loop_device::attached()? {
         let Some(file) = path.to_str().and_then(|path| path.strip_suffix(" (deleted)")) else {
             continue;
         };
@@ -214,7 +221,7 @@ fn unreadable(places: &[(String, Error)], findings: &mut Vec<Finding>) {
 }
 
 fn attempt(pool: &Pool, kind: &str, name: &Name) -> Result<Option<Lock>> {
-    lock::attempt(&pool.locks, &format!("{kind}-{name}"))
+    lock::attempt(&pool.locks, &format!("{kind}-{name}"), Mode::Exclusive)
 }
 
 fn repaired(what: String) -> Finding {

@@ -2,7 +2,8 @@
 
 use super::Engine;
 use super::observe::{at_rest, mounts};
-use crate::backend::{Backend, Existence};
+use crate::backend::{Backend, Place};
+use crate::catalog::Existence;
 use crate::pool::Pool;
 use crate::progress::Progress;
 use crate::record::{Content, FORMAT, SnapshotRecord, VolumeRecord, now};
@@ -34,7 +35,7 @@ impl Engine {
         let _snapshot_lock = self.lock_snapshot(&pool, name)?;
         let _volume_lock = self.lock_volume(&pool, volume)?;
         let backend = self.backend(&pool)?;
-        if let Existence::Present(found) = backend.snapshot(&pool, name)? {
+        if let Existence::Present(found) = backend.catalog().snapshot(&pool, name)? {
             return match found.volume == *volume {
                 true => Ok(found),
                 false => Err(Error::new(
@@ -45,14 +46,17 @@ impl Engine {
         }
         let source = self.present(&pool, volume)?;
         let record = snapshot_record(name, &source);
-        let copied = self.at_one_moment(backend, &pool, &source, |progress| {
-            backend.copy_to_snapshot(&pool, &source, &record, progress)
+        let begun = backend.catalog().begin_snapshot(&pool, &record);
+        let copied = begun.and_then(|()| {
+            self.at_one_moment(backend, &pool, &source, |progress| {
+                backend.copy_to_snapshot(&pool, &source, &record, progress)
+            })
         });
         match copied {
-            Ok(()) => backend.commit_snapshot(&pool, &record).map(|()| record),
+            Ok(()) => backend.catalog().commit_snapshot(&pool, &record).map(|()| record),
             Err(error) => {
                 let mut errors = vec![error.during(format!("cannot take snapshot `{name}`"))];
-                errors.extend(backend.discard_snapshot(&pool, name).err());
+                errors.extend(backend.catalog().discard_snapshot(&pool, name).err());
                 Error::all(errors).map(|()| record)
             }
         }
@@ -96,7 +100,7 @@ fn snapshot_record(name: &Name, volume: &VolumeRecord) -> SnapshotRecord {
 /// Makes sure that a copy of the volume is of one moment. `None` when nothing needs to be held.
 fn hold_still(backend: &dyn Backend, pool: &Pool, volume: &VolumeRecord) -> Result<Option<Frozen>> {
     let mounts = mounts(backend, pool, volume)?;
-    let devices = backend.devices(pool, volume)?;
+    let devices = backend.devices(pool, volume, Place::Ready)?;
     if mounts.is_empty() && devices.is_empty() {
         return Ok(None);
     }
@@ -128,7 +132,7 @@ fn unseen(
     shares_blocks: bool,
 ) -> Result<()> {
     if shares_blocks {
-        for device in backend.devices(pool, volume)? {
+        for device in backend.devices(pool, volume, Place::Ready)? {
             let opened = File::open(&device).and_then(|device| device.sync_all());
             opened.map_err(|error| {
                 let errno = becket_sys::Errno::from_io_error(&error);

@@ -1,10 +1,10 @@
 //! Deleting, and second thoughts: what is deleted goes to the pool's trash first.
 
 use super::create::unreachable_step;
-use super::mount::unmount_all;
 use super::observe::{Places, at_rest};
-use super::{Engine, refusal};
-use crate::backend::Existence;
+use super::steps::unmount_all;
+use super::{Engine, refusal, snapshot_key, volume_key};
+use crate::catalog::Existence;
 use crate::plan::{Conflict, Plan, Step, Wanted, plan};
 use crate::pool::Pool;
 use crate::record::{FORMAT, TrashKind, TrashRecord, stamp};
@@ -17,9 +17,9 @@ impl Engine {
     /// pool's retention is over. An absent volume of a healthy pool is deleted already.
     pub fn delete(&self, pool: &Name, name: &Name) -> Result<()> {
         let pool = self.open(pool)?;
-        let _lock = self.lock_volume(&pool, name)?;
+        let lock = self.lock_volume(&pool, name)?;
         let backend = self.backend(&pool)?;
-        let anchor = self.anchor(&pool, name)?;
+        let anchor = self.anchor(pool.name(), name)?;
         let places = Places { staging: Some(&anchor), everywhere: true, ..Places::default() };
         let (observed, record) = self.observe(&pool, name, places, |_| true)?;
         let steps = match plan(&observed, Wanted::Absent) {
@@ -29,7 +29,7 @@ impl Engine {
         };
         for step in steps {
             match (step, &record) {
-                (Step::Discard, _) => backend.discard(&pool, name)?,
+                (Step::Discard, _) => backend.catalog().discard(&pool, name)?,
                 (Step::Unstage, Some(_)) => unmount_all(&anchor)?,
                 (Step::Detach, Some(record)) => backend.detach(&pool, record)?,
                 (Step::Trash, Some(record)) => {
@@ -37,38 +37,43 @@ impl Engine {
                     if !at_rest(backend, &pool, record)? {
                         return Err(refusal(Conflict::InUse, &pool, name, ""));
                     }
-                    backend.retire(&pool, &ticket(&pool, TrashKind::Volume, name, record.size))?;
+                    backend
+                        .catalog()
+                        .retire(&pool, &ticket(&pool, TrashKind::Volume, name, record.size))?;
                 }
                 (other, _) => return unreachable_step(other),
             }
         }
         self.empty_expired(&pool);
-        Ok(())
+        lock.retire(&pool.locks, &volume_key(name))
     }
 
     /// Deletes a snapshot; volumes restored from it and the volume it was taken of are untouched.
     pub fn delete_snapshot(&self, pool: &Name, name: &Name) -> Result<()> {
         let pool = self.open(pool)?;
-        let _lock = self.lock_snapshot(&pool, name)?;
+        let lock = self.lock_snapshot(&pool, name)?;
         let backend = self.backend(&pool)?;
-        if let Existence::Present(record) = backend.snapshot(&pool, name)? {
-            backend.retire(&pool, &ticket(&pool, TrashKind::Snapshot, name, record.size))?;
+        if let Existence::Present(record) = backend.catalog().snapshot(&pool, name)? {
+            backend
+                .catalog()
+                .retire(&pool, &ticket(&pool, TrashKind::Snapshot, name, record.size))?;
         }
         self.empty_expired(&pool);
-        Ok(())
+        lock.retire(&pool.locks, &snapshot_key(name))
     }
 
     /// What is in the pool's trash.
     pub fn trash(&self, pool: &Name) -> Result<Vec<TrashRecord>> {
         let pool = self.open(pool)?;
-        Ok(self.backend(&pool)?.trash(&pool)?.records)
+        Ok(self.backend(&pool)?.catalog().trash(&pool)?.records)
     }
 
     /// Brings something back from the trash under its old name.
     pub fn restore_trash(&self, pool: &Name, id: Uuid) -> Result<TrashRecord> {
         let pool = self.open(pool)?;
         let backend = self.backend(&pool)?;
-        let found = backend.trash(&pool)?.records.into_iter().find(|record| record.id == id);
+        let found =
+            backend.catalog().trash(&pool)?.records.into_iter().find(|record| record.id == id);
         let record = found.ok_or_else(|| {
             Error::new(
                 Kind::NotFound,
@@ -80,7 +85,7 @@ impl Engine {
             TrashKind::Volume => self.lock_volume(&pool, &record.name)?,
             TrashKind::Snapshot => self.lock_snapshot(&pool, &record.name)?,
         };
-        backend.revive(&pool, &record)?;
+        backend.catalog().revive(&pool, &record)?;
         Ok(record)
     }
 
@@ -104,15 +109,15 @@ impl Engine {
         let now = SystemTime::now();
         let mut removed = Vec::new();
         let mut errors = Vec::new();
-        for record in backend.trash(pool)?.records {
+        for record in backend.catalog().trash(pool)?.records {
             if all || expired(&record, now) {
-                match backend.purge(pool, &record) {
+                match backend.catalog().purge(pool, &record) {
                     Ok(()) => removed.push(record),
                     Err(error) => errors.push(error),
                 }
             }
         }
-        errors.extend(backend.sweep(pool).err());
+        errors.extend(backend.catalog().sweep(pool).err());
         Error::all(errors).map(|()| removed)
     }
 }

@@ -61,6 +61,12 @@ fn the_table_of_decisions() {
             Plan::Conflict(Conflict::Missing),
         ),
         ("staging never formats", observed(), Wanted::Staged, Plan::Steps(vec![Step::Stage])),
+        (
+            "an image that lost its end is not lengthened",
+            Observed { volume: Some(Facts { stored: MIB, ..facts() }), ..observed() },
+            Wanted::Staged,
+            Plan::Conflict(Conflict::CutShort),
+        ),
         ("staged is staged", staged, Wanted::Staged, Plan::Nothing),
         (
             "a foreign mount is not covered",

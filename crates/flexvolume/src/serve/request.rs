@@ -1,10 +1,11 @@
 //! What a volume's options ask for.
 
 use crate::driver::Driver;
-use crate::options::{Options, shown};
+use crate::options::Options;
 use becket_backends::directory::template::{self, Identity};
 use becket_backends::directory::{LIMIT, TEMPLATE};
 use becket_core::engine::{NewVolume, ON_UNMOUNT, Publication};
+use becket_core::error::shown;
 use becket_core::record::{Content, Provisioning, VolumeRecord};
 use becket_core::{Engine, Error, Kind, Name, Result, size};
 use std::collections::BTreeMap;
@@ -68,13 +69,12 @@ impl Request {
     /// The volume as it is; `None` when its healthy pool does not have it. It must not contradict
     /// the options.
     pub(super) fn existing(&self, engine: &Engine) -> Result<Option<VolumeRecord>> {
-        let record = match engine.volume(&self.pool, &self.name) {
-            Ok(record) => record,
-            // A missing pool is also "not found", and is no proof of a missing volume.
-            Err(error) if error.kind() == Kind::NotFound && engine.open(&self.pool).is_ok() => {
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
+        // The default pool is made with its first volume, which is never a directory.
+        if self.content != Some(Content::Directory) && engine.would_make(&self.pool)? {
+            return Ok(None);
+        }
+        let Some(record) = engine.find_volume(&self.pool, &self.name)? else {
+            return Ok(None);
         };
         if record.content == Content::Block {
             return Err(Error::new(

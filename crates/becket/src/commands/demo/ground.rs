@@ -242,11 +242,9 @@ impl Ground {
 
     /// The kernel detaches loop devices a moment after the last unmount.
     fn wait_for_devices(&self) {
-        let ours = |number: &u32| {
-            loop_device::backing_path(*number).is_some_and(|path| path.starts_with(&self.root))
-        };
         for _ in 0..200 {
-            if !loop_device::attached_numbers().unwrap_or_default().iter().any(ours) {
+            let attached = loop_device::attached().unwrap_or_default();
+            if !attached.iter().any(|(_, path)| path.starts_with(&self.root)) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(5));

@@ -1,0 +1,199 @@
+//! The steps of staging and publishing: what is done on the node once the plan is made.
+
+use super::birth::expect_filesystem;
+use super::create::unreachable_step;
+use super::expand::{grows_only_unmounted, mount_filled};
+use crate::backend::{Backend, Hold, Medium, Place, Source};
+use crate::engine::Publication;
+use crate::plan::Step;
+use crate::pool::Pool;
+use crate::record::{Content, VolumeRecord};
+use crate::target::Target;
+use crate::{Error, Kind, Result};
+use becket_sys::superblock::Kind as Filesystem;
+use becket_sys::{beneath, filesystem, mount};
+use rustix::fs::{Gid, Mode, OFlags};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::time::Duration;
+
+/// Makes the volume reachable and mounts it, growing the filesystem where it is behind.
+pub(super) fn stage_step(
+    backend: &dyn Backend,
+    pool: &Pool,
+    record: &mut VolumeRecord,
+    staging: &Target,
+) -> Result<()> {
+    if record.content == Content::Block {
+        return backend.attach(pool, record, Place::Ready, Hold::UntilDetached).map(drop);
+    }
+    let medium = backend.medium(pool, record, Place::Ready)?;
+    let own = record.content.filesystem().zip(medium.as_ref());
+    if let Some((kind, medium)) = own {
+        make_ready(backend, pool, record, kind, medium)?;
+    }
+    let detached = match (backend.attach(pool, record, Place::Ready, Hold::WhileUsed)?, own) {
+        (Source::Directory(dir), None) => mount::view_of(dir.as_fd(), dir.path())?,
+        // `holder` keeps the device attached until the mount does.
+        (Source::Block { device, holder: _holder }, Some((kind, medium))) => {
+            mount_device(backend, pool, record, kind, medium, &device)?
+        }
+        _ => return unreachable_step(Step::Stage),
+    };
+    let place = staging.ensure_dir()?;
+    Ok(detached.attach(place.as_fd(), &staging.path())?)
+}
+
+/// Looks at a filesystem before it is mounted, and does what can only be done while nothing has it:
+/// a check that the kernel asked for, and growing an ext4 where it may not be grown mounted. The host's
+/// programs work on the volume's own bytes, whose name, unlike a device's, cannot come to mean another's.
+fn make_ready(
+    backend: &dyn Backend,
+    pool: &Pool,
+    record: &mut VolumeRecord,
+    kind: Filesystem,
+    medium: &Medium,
+) -> Result<()> {
+    let damaged = expect_filesystem(medium, kind)?.damaged;
+    let behind = record.filesystem_size < medium.size && grows_only_unmounted(kind);
+    if !(damaged || behind) || !backend.devices(pool, record, Place::Ready)?.is_empty() {
+        return Ok(());
+    }
+    if damaged {
+        log::warn!("volume `{}` recorded a filesystem error; checking it", record.name);
+        filesystem::repair_ext4(&medium.path).map_err(|error| {
+            Error::new(Kind::WrongState, error.to_string())
+                .hint(format!("check `{}` with e2fsck by hand", medium.path.display()))
+        })?;
+    }
+    if behind {
+        filesystem::grow_unmounted_ext4(&medium.path)?;
+        record.filesystem_size = medium.size;
+        backend.catalog().save(pool, record)?;
+    }
+    Ok(())
+}
+
+fn mount_device(
+    backend: &dyn Backend,
+    pool: &Pool,
+    record: &mut VolumeRecord,
+    kind: Filesystem,
+    medium: &Medium,
+    device: &Path,
+) -> Result<mount::Detached> {
+    if record.filesystem_size >= medium.size || grows_only_unmounted(kind) {
+        return Ok(mount::filesystem(kind.name(), device, &[])?);
+    }
+    let detached = mount_filled(kind, device, &[], medium.size)?;
+    record.filesystem_size = medium.size;
+    backend.catalog().save(pool, record)?;
+    Ok(detached)
+}
+
+/// Attaches a view of the staged volume to the target, read-only from its first moment if asked.
+pub(super) fn bind(
+    backend: &dyn Backend,
+    pool: &Pool,
+    record: &VolumeRecord,
+    staging: &Target,
+    target: &Target,
+    publication: &Publication,
+) -> Result<()> {
+    if record.content == Content::Block && publication.readonly {
+        // The kernel lets a device be written to through a read-only mount of its node.
+        return Err(Error::new(
+            Kind::Unsupported,
+            format!("raw block volume `{}` cannot be published read-only", record.name),
+        ));
+    }
+    let view = if record.content == Content::Block {
+        let Source::Block { device, holder: _holder } =
+            backend.attach(pool, record, Place::Ready, Hold::UntilDetached)?
+        else {
+            return unreachable_step(Step::Bind { readonly: false });
+        };
+        let node = rustix::fs::open(&device, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|errno| becket_sys::Error::new("open", device.to_string_lossy(), errno))?;
+        mount::view_of(node.as_fd(), &device)?
+    } else {
+        let dir = match &publication.below {
+            Some(below) => backend.open_below(pool, record, below)?,
+            None => beneath::Dir::open(staging.path())?,
+        };
+        if let (Some(group), false) = (publication.group, publication.readonly) {
+            give_to_group(dir.as_fd(), group, dir.path())?;
+        }
+        mount::view_of(dir.as_fd(), dir.path())?
+    };
+    if publication.readonly {
+        view.set_readonly()?;
+    }
+    let place = if record.content == Content::Block {
+        ensure_file(target)?
+    } else {
+        target.ensure_dir()?
+    };
+    Ok(view.attach(place.as_fd(), &target.path())?)
+}
+
+/// A raw block volume is bound over a file.
+fn ensure_file(target: &Target) -> Result<std::os::fd::OwnedFd> {
+    if let Some(place) = target.open()? {
+        return Ok(place);
+    }
+    let path = target.path();
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    let name = path.file_name().unwrap_or_default();
+    let dir = beneath::Dir::open(parent)?;
+    dir.open_file(name, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)?;
+    Ok(dir.open_place(name)?)
+}
+
+/// Lets `group` write in the top directory, and what is made there belong to it: the part of the
+/// kubelet's fsGroup handling that takes no walk. The kubelet does the rest.
+fn give_to_group(dir: BorrowedFd<'_>, group: u32, name: &Path) -> Result<()> {
+    let failed = |errno| becket_sys::Error::new("set group of", name.to_string_lossy(), errno);
+    let mode = rustix::fs::fstat(dir).map_err(failed)?.st_mode & 0o7777;
+    rustix::fs::fchown(dir, None, Some(Gid::from_raw(group))).map_err(failed)?;
+    let wanted = mode | 0o2770;
+    if mode != wanted {
+        rustix::fs::fchmod(dir, Mode::from_raw_mode(wanted)).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Unmounts until nothing is mounted at the path: retries of other drivers may have stacked mounts.
+pub(super) fn unmount_all(target: &Target) -> Result<()> {
+    const DEEPEST: usize = 64;
+    for _ in 0..DEEPEST {
+        match target.look()? {
+            Some(point) if point.mounted => unmount_patiently(&target.path()).map_err(in_use)?,
+            _ => return Ok(()),
+        }
+    }
+    Err(Error::new(
+        Kind::WrongState,
+        format!("more than {DEEPEST} mounts are stacked at `{}`", target.path().display()),
+    ))
+}
+
+/// Unmounts, and waits a fifth of a second for whoever only looks: a path being walked keeps a mount busy,
+/// and so does a child between fork and exec, which has copies of all descriptors of this process.
+fn unmount_patiently(path: &Path) -> becket_sys::Result<()> {
+    for _ in 0..20 {
+        match mount::unmount(path) {
+            Err(error) if error.errno == becket_sys::Errno::BUSY => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            other => return other,
+        }
+    }
+    mount::unmount(path)
+}
+
+fn in_use(error: becket_sys::Error) -> Error {
+    let busy = error.errno == becket_sys::Errno::BUSY;
+    let error = Error::from(error);
+    if busy { error.hint("`fuser -vm PATH` shows the processes that use it") } else { error }
+}
