@@ -115,8 +115,8 @@ fn an_image_that_was_cut_short_is_refused() {
     let image = node.stored("v", "data");
     let file = std::fs::OpenOptions::new().write(true).open(&image).unwrap();
     file.set_len(8 << 20).unwrap();
-    let before = node.fingerprint();
     let (pod, json) = (node.pod("a"), volume("v").json());
+    let before = node.fingerprint();
     node.image(&["mount", &pod, &json]).fails(&["`v`", "lost its end"]);
     node.unchanged_since(&before, "a mount of an image that was cut short");
 }

@@ -235,12 +235,13 @@ fn list<R: Stored>(pool: &Pool, place: Place) -> Result<Listing<R>> {
     Ok(listing)
 }
 
-/// Makes the hidden place of something new, with its record in it.
+/// Makes the hidden place of something new, with its record in it. What a power cut leaves of it is
+/// discarded like any preparation, whether its record can be read or not, so nothing is synced.
 fn begin<R: Stored>(pool: &Pool, record: &R) -> Result<()> {
     let hidden = area::<R>(pool, Place::Preparing)?;
     hidden.create_dir(record.name(), 0o700)?;
     let dir = hidden.open_dir(record.name())?;
-    Ok(dir.write_atomic(R::FILE, &record::write(record)?)?)
+    Ok(dir.write_passing(R::FILE, &record::write(record)?)?)
 }
 
 /// Makes what is hidden visible, with `record` as its final record.

@@ -156,6 +156,13 @@ impl Dir {
         Ok(Some(bytes))
     }
 
+    /// Makes the file `name`, which a power cut may take away or tear: for what is thrown away then.
+    pub fn write_passing(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        let mut file = self.open_file(name, flags)?;
+        file.write_all(bytes).on("write", self.path.join(name))
+    }
+
     /// Replaces the file `name` so that a reader, or the next boot, sees the old bytes or the new
     /// ones and nothing between: written beside, synced, renamed, directory synced.
     pub fn write_atomic(&self, name: &str, bytes: &[u8]) -> Result<()> {
@@ -170,11 +177,11 @@ impl Dir {
     }
 
     /// Renames `name` to `new_name` in `to`; fails with `EXIST` rather than replace anything.
-    /// Both directories are synced, so the move survives a power cut.
+    /// The new directory is synced, so the move survives a power cut: it is one transaction of the
+    /// filesystem, which takes the old name away and gives the new one.
     pub fn rename_into(&self, name: &str, to: &Dir, new_name: &str) -> Result<()> {
         rustix::fs::renameat_with(&self.fd, name, &to.fd, new_name, RenameFlags::NOREPLACE)
             .on("move", self.path.join(name))?;
-        self.sync()?;
         to.sync()
     }
 

@@ -211,7 +211,7 @@ pub(super) fn remove(plugin_dir: &Path, driver: Driver) -> Result<bool> {
     if let Some(stray) = dir.names()?.iter().find(|file| !is_own(file, driver)) {
         return Err(Error::new(
             Kind::WrongState,
-            format!("`{}` holds `{}`, which is not becket's", dir.path().display(), shown(&stray)),
+            format!("`{}` holds `{}`, which is not becket's", dir.path().display(), shown(stray)),
         )
         .hint("move it away, and uninstall again"));
     }
