@@ -24,6 +24,10 @@ pub enum Before {
     Volume,
     /// The same, mounted for a pod.
     Mounted,
+    /// A larger one with xfs, mounted: a filesystem that may be grown in use anywhere.
+    MountedXfs,
+    /// A volume with a directory for each pod, which goes with the pod; mounted.
+    MountedPassing,
     /// The volume and a snapshot `s` of it.
     Snapshot,
 }
@@ -121,6 +125,25 @@ pub const CASES: &[Case] = &[
         after: After { volumes: &[("v", 64)], ..ONE },
     },
     Case {
+        name: "image: expand a mounted volume",
+        backend: "image",
+        before: Before::MountedXfs,
+        operation: |_| words("volume expand v --pool pool --size 400Mi"),
+        after: After { volumes: &[("v", 400)], mounted: true, ..ONE },
+    },
+    Case {
+        name: "image: clone of a mounted xfs",
+        backend: "image",
+        before: Before::MountedXfs,
+        operation: |_| words("volume create w --pool pool --from-volume v --size 400Mi"),
+        after: After {
+            volumes: &[("v", 320), ("w", 400)],
+            mounted: true,
+            data_in: Some("w"),
+            ..ONE
+        },
+    },
+    Case {
         name: "image: snapshot of a mounted volume",
         backend: "image",
         before: Before::Mounted,
@@ -161,6 +184,13 @@ pub const CASES: &[Case] = &[
         before: Before::Mounted,
         operation: unmount,
         after: ONE,
+    },
+    Case {
+        name: "directory: unmount, and the pod's directory goes",
+        backend: "directory",
+        before: Before::MountedPassing,
+        operation: unmount,
+        after: After { data_in: None, ..ONE },
     },
     Case {
         name: "directory: expand",

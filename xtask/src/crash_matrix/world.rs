@@ -37,11 +37,11 @@ impl World {
             .map_err(|error| Failed::new(format!("cannot make a world: {error}")))?;
         world.becket(&["pool", "create", "pool", "--backend", case.backend])?;
         if case.before != Before::Nothing {
-            world.make_volume()?;
+            world.make_volume(case.before)?;
         }
         match case.before {
             Before::Nothing | Before::Volume => {}
-            Before::Mounted => world.mount("v")?,
+            Before::Mounted | Before::MountedXfs | Before::MountedPassing => world.mount("v")?,
             Before::Snapshot => world
                 .becket(&["snapshot", "create", "s", "--pool", "pool", "--volume", "v"])
                 .map(drop)?,
@@ -49,10 +49,18 @@ impl World {
         Ok(world)
     }
 
-    fn make_volume(&self) -> Outcome {
-        let mut arguments = vec!["volume", "create", "v", "--pool", "pool", "--size", "32Mi"];
+    fn make_volume(&self, before: Before) -> Outcome {
+        let size = if before == Before::MountedXfs { "320Mi" } else { "32Mi" };
+        let mut arguments = vec!["volume", "create", "v", "--pool", "pool", "--size", size];
         if self.backend == "directory" {
             arguments.push("--parameter=limit=none");
+        }
+        match before {
+            Before::MountedXfs => arguments.push("--filesystem=xfs"),
+            Before::MountedPassing => {
+                arguments.extend(["--parameter=template={pod}", "--parameter=onUnmount=remove"]);
+            }
+            _ => {}
         }
         self.becket(&arguments)?;
         self.mount("v")?;
@@ -74,7 +82,9 @@ impl World {
 
     /// The options of the volume `v`, with more of them.
     pub fn options(&self, more: &str) -> String {
-        format!(r#"{{"kubernetes.io/readwrite":"rw","name":"v","pool":"pool"{more}}}"#)
+        format!(
+            r#"{{"kubernetes.io/pod.name":"p","kubernetes.io/readwrite":"rw","name":"v","pool":"pool"{more}}}"#
+        )
     }
 
     fn mount(&self, volume: &str) -> Outcome {
@@ -154,6 +164,10 @@ impl World {
         )?;
         if after.mounted {
             self.unmount()?;
+        }
+        if case.before == Before::MountedPassing {
+            let kept = names(&self.path("state/pools/pool/volumes/v/data"));
+            self.compare("directories of pods", kept.join(" "), "")?;
         }
         if let Some(volume) = after.data_in {
             self.mount(volume)?;
