@@ -208,7 +208,7 @@ fn read_record<R: Stored>(dir: &Dir, name: &str) -> Result<R> {
     let shown = dir.path().join(R::FILE);
     let bytes = dir.read(R::FILE, record::LARGEST)?.ok_or_else(|| {
         Error::new(Kind::WrongState, format!("`{}` is missing", shown.display()))
-            .hint("`becket doctor` and the trash may help; nothing was changed")
+            .hint("nothing was changed; its data may still be beside it")
     })?;
     let record: R = record::read(&bytes, &shown.to_string_lossy())?;
     if record.name().as_str() != name {

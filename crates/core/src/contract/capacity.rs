@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::backend::Place;
+use crate::record::Content;
 use crate::record::Provisioning;
 use std::os::unix::fs::MetadataExt;
 
@@ -59,7 +60,9 @@ fn no_more_is_promised_than_there_is(ground: &Ground) {
 
 fn shared_blocks_are_not_held(ground: &Ground) {
     let pool = ground.pool();
-    if !ground.limits || !ground.backend.abilities(&pool).unwrap().shares_blocks {
+    // A quota counts blocks for everybody who shares them.
+    let directory = ground.any() == Content::Directory;
+    if directory || !ground.backend.abilities(&pool).unwrap().shares_blocks {
         return;
     }
     let record = ground.create("v", ground.mountable().next().unwrap());

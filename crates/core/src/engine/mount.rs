@@ -167,10 +167,11 @@ impl Engine {
         };
         let (pool_name, name) = self.anchored(anchor)?;
         let below = mounted.root.strip_prefix(&anchor.root).unwrap_or(Path::new(""));
+        let publication = Published { target, root: &mounted.root, below };
         match self.open(&pool_name) {
             Ok(pool) => {
                 let lock = self.lock_volume(&pool, &name)?;
-                self.unmount_below(&pool, &name, target, &mounted.root, below)?;
+                self.unmount_published(&pool, &name, &publication)?;
                 self.release(&pool_name, &name, Some(&lock))
             }
             // Without the pool nothing can be staged either, so nobody is in our way.
@@ -185,54 +186,47 @@ impl Engine {
     /// Unmounts the target; and where it shows a pod's own directory that is not to be kept, removes
     /// that. It is moved out of the volume first, because a retry after a kill could no longer tell
     /// from an unmounted target what it had shown.
-    fn unmount_below(
-        &self,
-        pool: &Pool,
-        name: &Name,
-        target: &Target,
-        root: &Path,
-        below: &Path,
-    ) -> Result<()> {
-        let Some((record, below)) = self.passing(pool, name, target, root, below)? else {
-            return unmount_all(target);
+    fn unmount_published(&self, pool: &Pool, name: &Name, published: &Published<'_>) -> Result<()> {
+        let Some((record, below)) = self.passing(pool, name, published)? else {
+            return unmount_all(published.target);
         };
         let backend = self.backend(pool)?;
-        let aside = backend.set_aside(pool, &record, &below)?;
-        if let Err(error) = unmount_all(target) {
-            let back = backend.bring_back(pool, &record, &below, &aside);
+        let aside = backend.set_aside(pool, &record, below)?;
+        if let Err(error) = unmount_all(published.target) {
+            let back = backend.bring_back(pool, &record, below, &aside);
             return Error::all([Some(error), back.err()].into_iter().flatten().collect());
         }
         backend.catalog().sweep(pool)
     }
 
-    /// The volume and the directory `below` in it, if that is to be removed with its last mount and
-    /// the target is that mount. `root` is the directory's path within its filesystem.
-    fn passing(
+    /// The volume and the directory in it that the target shows, if that is to be removed with its last
+    /// mount and the target is that mount.
+    fn passing<'a>(
         &self,
         pool: &Pool,
         name: &Name,
-        target: &Target,
-        root: &Path,
-        below: &Path,
-    ) -> Result<Option<(VolumeRecord, String)>> {
+        published: &Published<'a>,
+    ) -> Result<Option<(VolumeRecord, &'a str)>> {
         let backend = self.backend(pool)?;
+        let path = published.target.path();
         let record = match backend.catalog().volume(pool, name) {
             Ok(Existence::Present(record)) => record,
             Ok(Existence::Absent) => return Ok(None),
             Err(error) => {
-                log::warn!("what `{}` showed is kept: {error}", target.path().display());
+                log::warn!("what `{}` showed is kept: {error}", path.display());
                 return Ok(None);
             }
         };
         let remove = record.parameters.get(ON_UNMOUNT).is_some_and(|what| what == "remove");
-        let (true, Some(below)) = (remove, below.to_str().filter(|below| !below.is_empty())) else {
+        let below = published.below.to_str().filter(|below| !below.is_empty());
+        let (true, Some(below)) = (remove, below) else {
             return Ok(None);
         };
-        let path = target.path();
         // Another pod, or the same one at a second path, may still show it, or something in it.
         let shown = mounts(backend, pool, &record)?;
-        let kept = shown.iter().any(|entry| entry.point != path && entry.root.starts_with(root));
-        Ok((!kept).then(|| (record, below.to_owned())))
+        let kept =
+            shown.iter().any(|entry| entry.point != path && entry.root.starts_with(published.root));
+        Ok((!kept).then_some((record, below)))
     }
 
     /// Unmounts the target, whatever volume it is of, and leaves the stage alone.
@@ -287,11 +281,10 @@ impl Engine {
         let anchor = self.anchor(pool, name)?;
         if let Some(point) = anchor.look()?.filter(|point| point.mounted) {
             let table = mountinfo::read()?;
-            let used = table.iter().find(|entry| entry.id == point.mount_id).is_some_and(|own| {
-                let shows = |entry: &&Entry| entry.id != own.id && shows(entry, own);
-                table.iter().find(shows).is_some()
-            });
-            if used {
+            let own = table.iter().find(|entry| entry.id == point.mount_id);
+            let used =
+                |own: &Entry| table.iter().any(|entry| entry.id != own.id && shows(entry, own));
+            if own.is_some_and(used) {
                 return Ok(());
             }
             unmount_all(&anchor)?;
@@ -329,6 +322,15 @@ impl Engine {
             )),
         }
     }
+}
+
+/// A volume published from its own staging place.
+struct Published<'a> {
+    target: &'a Target,
+    /// The path, within its filesystem, of the directory that the target shows.
+    root: &'a Path,
+    /// The same, below the top of the volume.
+    below: &'a Path,
 }
 
 /// True when `entry` shows the directory that `other` shows, or one in it.
