@@ -113,11 +113,12 @@ fn serve_call(call: &Call, settings: &Settings) -> Result<Reply> {
     let engine = Engine::new(state, becket_backends::all()).waiting(LONGEST_WAIT);
     let reply = serve::serve(&engine, call.driver, settings, &callout);
     let took = started.elapsed().as_millis();
+    let object = callout.object().map_or(String::new(), |object| format!(" `{object}`"));
     match &reply.message {
-        Some(message) => log::warn!("{} failed after {took} ms: {message}", callout.name()),
+        Some(message) => log::warn!("{}{object} failed after {took} ms: {message}", callout.name()),
         // `init` runs at every probe and says nothing new.
         None if callout == Callout::Init => {}
-        None => log::info!("{} done in {took} ms", callout.name()),
+        None => log::info!("{}{object} done in {took} ms", callout.name()),
     }
     Ok(reply)
 }

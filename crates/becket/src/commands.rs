@@ -14,6 +14,7 @@ use becket_core::engine::Outcome;
 use becket_core::pool::State;
 use becket_core::{Engine, Error, Kind, Result};
 use clap::CommandFactory;
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -43,8 +44,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn engine(global: &Global) -> Engine {
-    Engine::new(State::new(install::real(&global.state_dir)), becket_backends::all())
-        .reporting(Box::new(TerminalProgress::default()))
+    let state = State::new(install::real(&global.state_dir));
+    let engine = Engine::new(state, becket_backends::all());
+    // Elsewhere progress goes to the log, which is the engine's own way.
+    match std::io::stderr().is_terminal() {
+        true => engine.reporting(Box::new(TerminalProgress::default())),
+        false => engine,
+    }
 }
 
 /// Exit status 1 says that something is left for a person to look at.

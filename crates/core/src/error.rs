@@ -140,9 +140,9 @@ impl From<becket_sys::Error> for Error {
     }
 }
 
-/// `text` from outside, as a message may show it: on one line, and no longer than a line.
+/// `text` from outside, as a message may show it: on one line, and not endless.
 pub fn shown(text: &str) -> String {
-    const LONGEST: usize = 80;
+    const LONGEST: usize = 160;
     let mut shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
     if text.chars().nth(LONGEST).is_some() {
         shown.push('…');

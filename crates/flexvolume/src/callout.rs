@@ -95,6 +95,23 @@ impl Callout {
         })
     }
 
+    /// The path or the volume that it is about, for the log.
+    pub fn object(&self) -> Option<String> {
+        match self {
+            Callout::MountDevice(path, ..)
+            | Callout::Mount(path, _)
+            | Callout::Unmount(path)
+            | Callout::UnmountDevice(path)
+            | Callout::ExpandVolume(_, path, _)
+            | Callout::ExpandFs(_, _, path, _) => Some(shown(&path.to_string_lossy())),
+            Callout::Attach(options, _)
+            | Callout::IsAttached(options, _)
+            | Callout::WaitForAttach(_, options) => options.own("name").map(shown),
+            Callout::Detach(volume, _) => Some(shown(volume)),
+            Callout::Init | Callout::GetVolumeName(_) | Callout::Unknown(_) => None,
+        }
+    }
+
     /// The callout's word, for the log.
     pub fn name(&self) -> &str {
         match self {

@@ -152,10 +152,13 @@ impl Ground {
         let mut answer = Answer::Done;
         self.step(name, "callout", || {
             let (done, reply) = call(&driver, name, arguments)?;
-            if !done {
-                answer = Answer::Refused;
+            if done {
+                return Ok(reply);
             }
-            Ok(reply)
+            answer = Answer::Refused;
+            // What it means here is in the hint.
+            let hint = reply.split_once("(hint: ").map(|(_, hint)| hint.trim_end_matches(')'));
+            Ok(format!("refused: {}", hint.unwrap_or(&reply)))
         })?;
         Ok(answer)
     }
