@@ -58,6 +58,19 @@ pub fn freeze(root: &File, name: &Path, longest: Duration) -> Result<Frozen> {
     Ok(Frozen { guard, until, name: name.to_string_lossy().into_owned() })
 }
 
+/// Thaws what a guard left frozen that was killed together with its process. A filesystem that is not
+/// frozen is fine.
+pub fn thaw(root: &File, name: &Path) -> Result<()> {
+    // SAFETY: FITHAW ignores its argument.
+    match unsafe { libc::ioctl(root.as_raw_fd(), FITHAW as _, 0) } {
+        0 => Ok(()),
+        _ => match Errno::from_io_error(&std::io::Error::last_os_error()) {
+            Some(Errno::INVAL) => Ok(()),
+            errno => Err(errno.unwrap_or(Errno::IO)).on("thaw", name),
+        },
+    }
+}
+
 /// Forks the guard. It holds nothing but the three descriptors: a copy of another's pipe, lock or
 /// device would outlive its owner. It takes no signal but the one that cannot be refused.
 fn start(root: RawFd, told: RawFd, answered: RawFd, longest: i32) -> std::io::Result<libc::pid_t> {

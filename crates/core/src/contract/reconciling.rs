@@ -14,6 +14,7 @@ pub(super) const CHECKS: &[Check] = &[
         "preparations of the dead are removed, of the living not",
     ),
     (an_idle_stage_is_taken_down, "an idle stage is taken down, one in use is not"),
+    (a_frozen_volume_of_the_dead_is_thawed, "a volume that the dead left frozen is thawed"),
     (strange_places_are_reported, "strange places are reported and left alone"),
     (a_lost_image_is_reported, "a lost image is reported, and so is its device"),
 ];
@@ -86,6 +87,30 @@ fn preparations_of_the_dead_are_removed(ground: &Ground) {
     expect_finding(&reconcile(ground), "`half-snapshot`", Outcome::Repaired);
     expect_healthy(ground);
     ground.record("v");
+}
+
+/// As if a snapshot's maker and its guard had been killed together.
+fn a_frozen_volume_of_the_dead_is_thawed(ground: &Ground) {
+    if ground.any() == Content::Directory {
+        return;
+    }
+    let content = ground.mountable().next().unwrap();
+    ground.create("v", content);
+    ground.stage("v");
+    let pod = ground.publish("v", "pod", false);
+    let fsfreeze = |how| std::process::Command::new("fsfreeze").arg(how).arg(&pod).status();
+    if !fsfreeze("-f").is_ok_and(|status| status.success()) {
+        eprintln!("    not checked: this host cannot freeze a filesystem with fsfreeze");
+    } else {
+        std::fs::write(ground.pool().locks.path().join("volume-v.frozen"), b"").unwrap();
+        expect_finding(&reconcile(ground), "was left frozen", Outcome::Repaired);
+        let thawed_again = fsfreeze("-u").unwrap();
+        assert!(!thawed_again.success(), "it was still frozen");
+        write(&pod.join("data"), b"written");
+        expect_healthy(ground);
+    }
+    ground.unpublish("pod");
+    ground.unstage("v");
 }
 
 fn an_idle_stage_is_taken_down(ground: &Ground) {

@@ -5,6 +5,7 @@
 
 use super::Engine;
 use super::observe::mounts;
+use super::snapshot::thaw_left;
 use crate::backend::Backend;
 use crate::catalog::Existence;
 use crate::lock::{self, Lock, Mode};
@@ -133,6 +134,13 @@ impl Engine {
         record: &VolumeRecord,
         findings: &mut Vec<Finding>,
     ) -> Result<()> {
+        if let Some(_lock) = attempt(pool, "volume", &record.name)?
+            && thaw_left(backend, pool, record)?
+        {
+            let what =
+                format!("volume `{}` was left frozen by a snapshot that was killed", record.name);
+            findings.push(repaired(what));
+        }
         match backend.stored(pool, record) {
             Ok(stored)
                 if stored < record.filesystem_size && record.content.filesystem().is_some() =>

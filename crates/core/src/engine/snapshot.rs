@@ -71,14 +71,17 @@ impl Engine {
         volume: &VolumeRecord,
         copy: impl FnOnce(&dyn Progress) -> Result<()>,
     ) -> Result<()> {
+        thaw_left(backend, pool, volume)?;
         let Some(frozen) = hold_still(backend, pool, volume)? else {
             return copy(self.progress.as_ref());
         };
         let copied = copy(&WhileFrozen { frozen: &frozen, inner: self.progress.as_ref() });
-        match frozen.expired() {
+        let held = match frozen.expired() {
             true => Err(too_slow(&volume.name)),
             false => copied.and_then(|()| Ok(frozen.thaw()?)),
-        }
+        };
+        pool.locks.remove_file(mark_of(volume))?;
+        held
     }
 }
 
@@ -120,7 +123,37 @@ fn hold_still(backend: &dyn Backend, pool: &Pool, volume: &VolumeRecord) -> Resu
         flush(&root, volume)?;
         return Ok(None);
     }
-    Ok(Some(freeze::freeze(&root, &mounted.point, LONGEST_FREEZE)?))
+    // Were the guard killed together with us, the next one to come would see this mark and thaw.
+    pool.locks.open_file(mark_of(volume), OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW)?;
+    match freeze::freeze(&root, &mounted.point, LONGEST_FREEZE) {
+        Ok(frozen) => Ok(Some(frozen)),
+        // Not frozen by us: what somebody else froze is not ours to thaw.
+        Err(error) => {
+            pool.locks.remove_file(mark_of(volume))?;
+            Err(error.into())
+        }
+    }
+}
+
+/// Beside the volume's lock: its filesystem is being held still. It says nothing after a reboot, and
+/// does no harm then.
+fn mark_of(volume: &VolumeRecord) -> String {
+    format!("volume-{}.frozen", volume.name)
+}
+
+/// Thaws the volume if somebody who held it still was killed, guard and all. The caller has the
+/// volume's lock, so nobody holds it still now. False when there was nothing to do.
+pub(super) fn thaw_left(backend: &dyn Backend, pool: &Pool, volume: &VolumeRecord) -> Result<bool> {
+    let mark = mark_of(volume);
+    if !pool.locks.contains(&mark)? {
+        return Ok(false);
+    }
+    if let Some(mounted) = mounts(backend, pool, volume)?.first() {
+        let root = Dir::open(&mounted.point)?.open_file(".", OFlags::RDONLY | OFlags::DIRECTORY)?;
+        freeze::thaw(&root, &mounted.point)?;
+    }
+    pool.locks.remove_file(mark)?;
+    Ok(true)
 }
 
 /// Decides on a volume that has a device and no filesystem mounted where we could see it: raw block,
