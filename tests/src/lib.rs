@@ -26,7 +26,7 @@ pub const MIB: u64 = 1 << 20;
 
 /// The built program: the environment's `BECKET`, or else where cargo puts the release build.
 pub fn binary() -> PathBuf {
-    let built = "../target/x86_64-unknown-linux-musl/release/becket";
+    let built = format!("../target/{}-unknown-linux-musl/release/becket", std::env::consts::ARCH);
     let path = std::env::var_os("BECKET")
         .filter(|path| !path.is_empty())
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(built), PathBuf::from);

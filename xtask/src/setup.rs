@@ -3,8 +3,11 @@
 use crate::run::{self, Failed, Outcome, cargo, command, is_there};
 use std::path::PathBuf;
 
-/// The target of the release binary: static, so that it runs in any container and on any host.
-pub const TARGET: &str = "x86_64-unknown-linux-musl";
+/// The target of the release binary: this machine's, and static, so that it runs in any container and
+/// on any host.
+fn target() -> String {
+    format!("{}-unknown-linux-musl", std::env::consts::ARCH)
+}
 
 /// The version of cargo-deny that the tidy check was written for.
 const CARGO_DENY: &str = "0.20.2";
@@ -31,9 +34,10 @@ pub fn everything() -> Outcome {
 
 /// The compiler's parts: the musl target, the formatter and the linter.
 pub fn for_building() -> Outcome {
+    let target = target();
     if !is_there("rustup") {
         eprintln!(
-            "no rustup here: the {TARGET} target, rustfmt and clippy are taken to be installed"
+            "no rustup here: the {target} target, rustfmt and clippy are taken to be installed"
         );
         return Ok(());
     }
@@ -43,9 +47,9 @@ pub fn for_building() -> Outcome {
             .read()
             .is_some_and(|all| all.contains(what))
     };
-    if !has("target", TARGET) {
-        eprintln!("installing the compiler's target {TARGET}");
-        command("rustup").args(&["target", "add", TARGET]).run()?;
+    if !has("target", &target) {
+        eprintln!("installing the compiler's target {target}");
+        command("rustup").args(&["target", "add", &target]).run()?;
     }
     for component in ["rustfmt", "clippy"] {
         if !has("component", component) {
@@ -79,10 +83,10 @@ pub fn host_programs() -> Outcome {
 /// Builds the release binary and gives its path.
 pub fn binary() -> Outcome<PathBuf> {
     for_building()?;
-    cargo(&["build", "--release", "--package", "becket", "--target", TARGET]).run()?;
+    cargo(&["build", "--release", "--package", "becket", "--target", &target()]).run()?;
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| run::root().join("target"), PathBuf::from);
-    Ok(target.join(TARGET).join("release/becket"))
+    Ok(target.join(self::target()).join("release/becket"))
 }
 
 /// cargo-deny, from the path or from a cache outside of the tree, where it is built once.

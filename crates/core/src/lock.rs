@@ -1,11 +1,14 @@
 //! One lock per volume, shared by all processes on the node: `flock` on a file in the state directory.
 //!
-//! The kernel drops a lock with its process, so a killed callout never leaves one behind.
+//! The kernel drops a lock with its process, so a killed callout never leaves one behind. The programs
+//! that a process runs share its lock, though: one that outlives it is still writing to the volume, and
+//! keeps others off until it ends.
 
 use crate::{Error, Kind, Result};
 use becket_sys::Errno;
 use becket_sys::beneath::Dir;
 use rustix::fs::{FlockOperation, OFlags};
+use rustix::io::FdFlags;
 use std::fs::File;
 use std::time::{Duration, Instant};
 
@@ -62,6 +65,7 @@ pub fn attempt(dir: &Dir, key: &str, mode: Mode) -> Result<Option<Lock>> {
         // The file may have been removed with what it locked since it was opened: then the lock is
         // on nothing, and the next one to come makes a new file.
         if rustix::fs::fstat(&file).map_err(failed)?.st_nlink > 0 {
+            rustix::io::fcntl_setfd(&file, FdFlags::empty()).map_err(failed)?;
             return Ok(Some(Lock { file }));
         }
     }
@@ -81,7 +85,7 @@ fn file_name(key: &str) -> String {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Closing would do as well, unless a child that is just being spawned holds a copy.
+        // Closing would not do: a child that another thread is just spawning may hold a copy.
         let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }
 }

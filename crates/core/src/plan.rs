@@ -203,7 +203,8 @@ fn grown(observed: &Observed, size: u64) -> Plan {
         steps.push(Step::GrowStorage);
     }
     // Without a mount the filesystem follows when it is staged next.
-    if facts.filesystem && facts.grown < promised && observed.staging != Spot::Free {
+    let mounted = matches!(observed.staging, Spot::Ours { .. });
+    if facts.filesystem && facts.grown < promised && mounted {
         steps.push(Step::GrowFilesystem);
     }
     when(!steps.is_empty(), &steps)

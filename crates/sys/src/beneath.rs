@@ -230,7 +230,7 @@ impl Dir {
                 let below = Path::new(OsStr::from_bytes(entry.file_name().to_bytes()));
                 let itself = below == Path::new(".") || below == Path::new("..");
                 if !itself && !inner.remove_unless_directory(below)? {
-                    left.push(inner.move_up(below, self, top, &mut moved)?);
+                    left.extend(inner.move_up(below, self, top, &mut moved)?);
                 }
             }
             self.remove_dir(&name)?;
@@ -248,8 +248,15 @@ impl Dir {
         }
     }
 
-    /// Moves `name` into `up` under a name made of `top`, and gives that.
-    fn move_up(&self, name: &Path, up: &Dir, top: &Path, moved: &mut u64) -> Result<PathBuf> {
+    /// Moves `name` into `up` under a name made of `top`, and gives that; `None` when somebody else has
+    /// moved or removed it.
+    fn move_up(
+        &self,
+        name: &Path,
+        up: &Dir,
+        top: &Path,
+        moved: &mut u64,
+    ) -> Result<Option<PathBuf>> {
         loop {
             let mut new_name = top.as_os_str().to_owned();
             new_name.push(format!(".{moved}"));
@@ -261,7 +268,8 @@ impl Dir {
                 &*new_name,
                 RenameFlags::NOREPLACE,
             ) {
-                Ok(()) => return Ok(new_name.into()),
+                Ok(()) => return Ok(Some(new_name.into())),
+                Err(Errno::NOENT) => return Ok(None),
                 // An earlier removal that was cut short left one of that name.
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno).on("move", self.path.join(name)),

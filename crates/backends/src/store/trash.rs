@@ -84,6 +84,10 @@ pub(super) fn revive(pool: &Pool, trash: &TrashRecord) -> Result<()> {
             format!("`{}` exists again in pool `{}`", trash.name, pool.name()),
         )
         .hint("delete or rename the new one first"),
+        Errno::NOENT => Error::new(
+            Kind::NotFound,
+            format!("`{}` is not in the trash of pool `{}` any more", trash.id, pool.name()),
+        ),
         _ => error.into(),
     })?;
     Ok(visible.open_dir(&trash.name)?.remove_file(TrashRecord::FILE)?)

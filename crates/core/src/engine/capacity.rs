@@ -1,6 +1,7 @@
 //! How much more a pool can promise.
 
 use super::Engine;
+use super::observe::unless_deleted;
 use crate::backend::Backend;
 use crate::pool::Pool;
 use crate::record::{Provisioning, VolumeRecord};
@@ -40,16 +41,23 @@ pub(super) fn capacity(backend: &dyn Backend, pool: &Pool) -> Result<Capacity> {
     let mut promised = 0u64;
     let mut held = 0u64;
     let mut owed_thick = 0u64;
+    // Those being made first: one that is finished between the two looks is seen twice, never missed.
+    let hidden = backend.catalog().preparing(pool)?.records;
     let visible = backend.catalog().volumes(pool)?.records;
     for volume in &visible {
-        let has = backend.allocated(pool, volume)?.min(volume.size);
+        let allocated = backend.allocated(pool, volume);
+        let Some(has) = unless_deleted(backend, pool, volume, allocated)? else { continue };
+        let has = has.min(volume.size);
         promised = promised.saturating_add(volume.size);
         held = held.saturating_add(has);
         owed_thick = owed_thick.saturating_add(owed(volume, has));
     }
-    for volume in backend.catalog().preparing(pool)?.records {
+    for volume in &hidden {
+        if visible.iter().any(|found| found.uuid == volume.uuid) {
+            continue;
+        }
         promised = promised.saturating_add(volume.size);
-        owed_thick = owed_thick.saturating_add(owed(&volume, 0));
+        owed_thick = owed_thick.saturating_add(owed(volume, 0));
     }
     let limit = (space.free.saturating_add(held)) as f64 * pool.record.overcommit;
     let thin = (limit as u64).saturating_sub(promised);

@@ -31,6 +31,7 @@ use crate::pool::{Pool, State};
 use crate::progress::{Logged, Progress};
 use crate::record::{SnapshotRecord, VolumeRecord};
 use crate::{Error, Kind, Name, Result};
+use observe::unless_deleted;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -114,7 +115,11 @@ impl Engine {
     pub fn allocated(&self, pool: &Name, volumes: &[VolumeRecord]) -> Result<Vec<u64>> {
         let pool = self.open(pool)?;
         let backend = self.backend(&pool)?;
-        volumes.iter().map(|volume| backend.allocated(&pool, volume)).collect()
+        let allocated = |volume| {
+            let allocated = backend.allocated(&pool, volume);
+            Ok(unless_deleted(backend, &pool, volume, allocated)?.unwrap_or(0))
+        };
+        volumes.iter().map(allocated).collect()
     }
 
     /// The path of the volume's own bytes, by which it can be told from every other; `None` where it
@@ -129,7 +134,9 @@ impl Engine {
     /// Where the volume is mounted on this node, its staging places included.
     pub fn mounts(&self, pool: &Name, volume: &VolumeRecord) -> Result<Vec<PathBuf>> {
         let pool = self.open(pool)?;
-        let mounts = observe::mounts(self.backend(&pool)?, &pool, volume)?;
+        let backend = self.backend(&pool)?;
+        let mounts = observe::mounts(backend, &pool, volume);
+        let mounts = unless_deleted(backend, &pool, volume, mounts)?.unwrap_or_default();
         Ok(mounts.into_iter().map(|entry| entry.point).collect())
     }
 

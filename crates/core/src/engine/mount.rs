@@ -15,7 +15,7 @@ use crate::record::{Content, VolumeRecord};
 use crate::target::Target;
 use crate::{Error, Kind, Name, Result};
 use becket_sys::mountinfo::{self, Entry};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How a volume is published at a target.
 #[derive(Debug, Clone, Default)]
@@ -155,44 +155,63 @@ impl Engine {
     /// Only the kernel is asked what is to be unmounted: neither a damaged record nor a pool whose disk
     /// is gone keeps a pod from ending.
     pub fn unmount(&self, target: &Target) -> Result<()> {
+        let Some(seen) = self.published(target)? else {
+            return unmount_all(target);
+        };
+        let pool = match self.open(&seen.pool) {
+            Ok(pool) => pool,
+            // Without the pool nothing can be staged either, so nobody is in our way.
+            Err(error) => {
+                log::warn!("volume `{}` is unmounted without its pool: {error}", seen.volume);
+                unmount_all(target)?;
+                return self.release(&seen.pool, &seen.volume, None);
+            }
+        };
+        let lock = self.lock_volume(&pool, &seen.volume)?;
+        // Whoever had the lock may have unmounted the target, and it may show something else by now.
+        match self.published(target)? {
+            Some(now) if (&now.pool, &now.volume) == (&seen.pool, &seen.volume) => {
+                self.unmount_published(&pool, target, &now)?;
+            }
+            Some(now) => {
+                return Err(Error::new(
+                    Kind::Busy,
+                    format!("`{}` shows volume `{}` by now", target.path().display(), now.volume),
+                )
+                .hint("it is safe to try again"));
+            }
+            None => unmount_all(target)?,
+        }
+        self.release(&seen.pool, &seen.volume, Some(&lock))
+    }
+
+    /// The volume that the target shows, if that is staged in the state directory.
+    fn published(&self, target: &Target) -> Result<Option<Published>> {
         let Some(point) = target.look()?.filter(|point| point.mounted) else {
-            return Ok(());
+            return Ok(None);
         };
         let table = mountinfo::read()?;
         // Others may have mounted something over the volume, or under it.
         let stack = stacked(&table, point.mount_id);
         let ours = stack.iter().find_map(|entry| Some((*entry, self.anchor_of(&table, entry)?)));
         let Some((mounted, anchor)) = ours else {
-            return unmount_all(target);
+            return Ok(None);
         };
-        let (pool_name, name) = self.anchored(anchor)?;
-        let below = mounted.root.strip_prefix(&anchor.root).unwrap_or(Path::new(""));
-        let publication = Published { target, root: &mounted.root, below };
-        match self.open(&pool_name) {
-            Ok(pool) => {
-                let lock = self.lock_volume(&pool, &name)?;
-                self.unmount_published(&pool, &name, &publication)?;
-                self.release(&pool_name, &name, Some(&lock))
-            }
-            // Without the pool nothing can be staged either, so nobody is in our way.
-            Err(error) => {
-                log::warn!("volume `{name}` is unmounted without its pool: {error}");
-                unmount_all(target)?;
-                self.release(&pool_name, &name, None)
-            }
-        }
+        let (pool, volume) = self.anchored(anchor)?;
+        let below = mounted.root.strip_prefix(&anchor.root).unwrap_or(Path::new("")).to_owned();
+        Ok(Some(Published { pool, volume, root: mounted.root.clone(), below }))
     }
 
     /// Unmounts the target; and where it shows a pod's own directory that is not to be kept, removes
     /// that. It is moved out of the volume first, because a retry after a kill could no longer tell
     /// from an unmounted target what it had shown.
-    fn unmount_published(&self, pool: &Pool, name: &Name, published: &Published<'_>) -> Result<()> {
-        let Some((record, below)) = self.passing(pool, name, published)? else {
-            return unmount_all(published.target);
+    fn unmount_published(&self, pool: &Pool, target: &Target, shown: &Published) -> Result<()> {
+        let Some((record, below)) = self.passing(pool, target, shown)? else {
+            return unmount_all(target);
         };
         let backend = self.backend(pool)?;
         let aside = backend.set_aside(pool, &record, below)?;
-        if let Err(error) = unmount_all(published.target) {
+        if let Err(error) = unmount_all(target) {
             let back = backend.bring_back(pool, &record, below, &aside);
             return Error::all([Some(error), back.err()].into_iter().flatten().collect());
         }
@@ -204,12 +223,12 @@ impl Engine {
     fn passing<'a>(
         &self,
         pool: &Pool,
-        name: &Name,
-        published: &Published<'a>,
+        target: &Target,
+        published: &'a Published,
     ) -> Result<Option<(VolumeRecord, &'a str)>> {
         let backend = self.backend(pool)?;
-        let path = published.target.path();
-        let record = match backend.catalog().volume(pool, name) {
+        let path = target.path();
+        let record = match backend.catalog().volume(pool, &published.volume) {
             Ok(Existence::Present(record)) => record,
             Ok(Existence::Absent) => return Ok(None),
             Err(error) => {
@@ -224,8 +243,9 @@ impl Engine {
         };
         // Another pod, or the same one at a second path, may still show it, or something in it.
         let shown = mounts(backend, pool, &record)?;
-        let kept =
-            shown.iter().any(|entry| entry.point != path && entry.root.starts_with(published.root));
+        let kept = shown
+            .iter()
+            .any(|entry| entry.point != path && entry.root.starts_with(&published.root));
         Ok((!kept).then_some((record, below)))
     }
 
@@ -325,12 +345,13 @@ impl Engine {
 }
 
 /// A volume published from its own staging place.
-struct Published<'a> {
-    target: &'a Target,
+struct Published {
+    pool: Name,
+    volume: Name,
     /// The path, within its filesystem, of the directory that the target shows.
-    root: &'a Path,
+    root: PathBuf,
     /// The same, below the top of the volume.
-    below: &'a Path,
+    below: PathBuf,
 }
 
 /// True when `entry` shows the directory that `other` shows, or one in it.

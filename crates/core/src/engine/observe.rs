@@ -67,11 +67,9 @@ impl Engine {
             let devices = backend.devices(pool, &record, Place::Ready)?;
             observed.attached = !devices.is_empty();
             // A device that has not yet taken over its image's new size is as small as it looks.
-            for device in &devices {
-                let size = loop_device::size(device)?;
-                observed.volume =
-                    observed.volume.map(|facts| Facts { stored: facts.stored.min(size), ..facts });
-            }
+            let smallest = smallest(backend, pool, &record, &devices)?;
+            observed.volume =
+                observed.volume.map(|facts| Facts { stored: facts.stored.min(smallest), ..facts });
             let known = [places.staging, places.target];
             let known: Vec<PathBuf> = known.into_iter().flatten().map(Target::path).collect();
             let mounts = mounts(backend, pool, &record)?;
@@ -82,10 +80,34 @@ impl Engine {
     }
 }
 
-fn leftover(backend: &dyn Backend, pool: &Pool, name: &Name) -> Result<bool> {
+/// True when a hidden preparation of the volume is there.
+pub(super) fn leftover(backend: &dyn Backend, pool: &Pool, name: &Name) -> Result<bool> {
     let hidden = backend.catalog().preparing(pool)?;
     Ok(hidden.records.iter().any(|record| record.name == *name)
         || hidden.unreadable.iter().any(|(place, _)| place == name.as_str()))
+}
+
+/// The size of the smallest of the volume's devices. One whose last user has gone may be let go of at
+/// any moment, and its number then be another's, so only those count that are still the volume's after
+/// they were asked.
+fn smallest(
+    backend: &dyn Backend,
+    pool: &Pool,
+    record: &VolumeRecord,
+    devices: &[PathBuf],
+) -> Result<u64> {
+    if devices.is_empty() {
+        return Ok(u64::MAX);
+    }
+    let sizes = devices.iter().map(|device| loop_device::size(device)).collect::<Vec<_>>();
+    let still = backend.devices(pool, record, Place::Ready)?;
+    let mut smallest = u64::MAX;
+    for (device, size) in devices.iter().zip(sizes) {
+        if still.contains(device) {
+            smallest = smallest.min(size?);
+        }
+    }
+    Ok(smallest)
 }
 
 fn facts(
@@ -148,6 +170,22 @@ pub(super) fn mounts(
         .into_iter()
         .filter(|entry| entry.device == device && entry.root.starts_with(&root))
         .collect())
+}
+
+/// What was learnt of a volume without its lock; `None` where that failed because the volume was
+/// deleted meanwhile.
+pub(super) fn unless_deleted<T>(
+    backend: &dyn Backend,
+    pool: &Pool,
+    volume: &VolumeRecord,
+    learnt: Result<T>,
+) -> Result<Option<T>> {
+    let Err(error) = learnt else { return learnt.map(Some) };
+    match backend.catalog().volume(pool, &volume.name) {
+        Ok(Existence::Present(found)) if found.uuid == volume.uuid => Err(error),
+        Ok(_) => Ok(None),
+        Err(_) => Err(error),
+    }
 }
 
 /// True when the volume is attached to no device. The kernel, or a program that looks at every new

@@ -4,7 +4,7 @@
 //! is reported, and a person decides: nothing is ever deleted because something seems to miss it.
 
 use super::Engine;
-use super::observe::mounts;
+use super::observe::{leftover as is_left_over, mounts, unless_deleted};
 use super::snapshot::thaw_left;
 use crate::backend::Backend;
 use crate::catalog::Existence;
@@ -73,17 +73,22 @@ impl Engine {
         let readable = hidden.records.iter().map(|record| record.name.to_string());
         for name in readable.chain(hidden.unreadable.into_iter().map(|(place, _)| place)) {
             match Name::new(&*name) {
-                Ok(name) => findings.push(leftover(pool, "volume", &name, || {
-                    backend.catalog().discard(pool, &name)
-                })?),
+                Ok(name) => findings.extend(leftover(
+                    pool,
+                    "volume",
+                    &name,
+                    || is_left_over(backend, pool, &name),
+                    || backend.catalog().discard(pool, &name),
+                )?),
                 Err(_) => {
                     findings.push(reported(format!("`{name}` among the preparations is not ours")))
                 }
             }
         }
         for name in backend.catalog().preparing_snapshots(pool)? {
+            let there = || Ok(backend.catalog().preparing_snapshots(pool)?.contains(&name));
             let discard = || backend.catalog().discard_snapshot(pool, &name);
-            findings.push(leftover(pool, "snapshot", &name, discard)?);
+            findings.extend(leftover(pool, "snapshot", &name, there, discard)?);
         }
         Ok(())
     }
@@ -141,7 +146,11 @@ impl Engine {
                 format!("volume `{}` was left frozen by a snapshot that was killed", record.name);
             findings.push(repaired(what));
         }
-        match backend.stored(pool, record) {
+        let stored = backend.stored(pool, record);
+        let Some(stored) = unless_deleted(backend, pool, record, stored).transpose() else {
+            return Ok(());
+        };
+        match stored {
             Ok(stored)
                 if stored < record.filesystem_size && record.content.filesystem().is_some() =>
             {
@@ -172,24 +181,29 @@ impl Engine {
     }
 }
 
-/// Discards a preparation, unless its maker is at work, which the lock tells.
+/// Discards a preparation, unless its maker is at work, which the lock tells. `None` when its maker has
+/// finished it since it was seen.
 fn leftover(
     pool: &Pool,
     kind: &str,
     name: &Name,
+    there: impl FnOnce() -> Result<bool>,
     discard: impl FnOnce() -> Result<()>,
-) -> Result<Finding> {
+) -> Result<Option<Finding>> {
     let Some(_lock) = attempt(pool, kind, name)? else {
-        return Ok(Finding {
+        return Ok(Some(Finding {
             what: format!("{kind} `{name}` is being made"),
             outcome: Outcome::AtWork,
-        });
+        }));
     };
+    if !there()? {
+        return Ok(None);
+    }
     let what = format!("{kind} `{name}` was being made when its maker was killed");
-    Ok(match discard() {
+    Ok(Some(match discard() {
         Ok(()) => repaired(what),
         Err(error) => reported(format!("{what}: {error}")),
-    })
+    }))
 }
 
 fn is_used(

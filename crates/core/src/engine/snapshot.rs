@@ -10,9 +10,12 @@ use crate::record::{Content, FORMAT, SnapshotRecord, VolumeRecord, now};
 use crate::{Error, Kind, Name, Result};
 use becket_sys::beneath::Dir;
 use becket_sys::freeze::{self, Frozen};
+use becket_sys::mountinfo::Entry;
+use becket_sys::point;
 use rustix::fs::OFlags;
 use std::fs::File;
 use std::ops::ControlFlow;
+use std::os::fd::AsFd;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -32,8 +35,9 @@ impl Engine {
         volume: &Name,
     ) -> Result<SnapshotRecord> {
         let pool = self.open(pool)?;
-        let _snapshot_lock = self.lock_snapshot(&pool, name)?;
+        // In the order in which a volume is made from a snapshot.
         let _volume_lock = self.lock_volume(&pool, volume)?;
+        let _snapshot_lock = self.lock_snapshot(&pool, name)?;
         let backend = self.backend(&pool)?;
         if let Existence::Present(found) = backend.catalog().snapshot(&pool, name)? {
             return match found.volume == *volume {
@@ -112,11 +116,10 @@ fn hold_still(backend: &dyn Backend, pool: &Pool, volume: &VolumeRecord) -> Resu
         return Err(in_use(volume, "its files would be copied at different moments"));
     }
     // A view that cannot be written through holds its filesystem still just as well.
-    let mounted = mounts.iter().find(|_| volume.content.filesystem().is_some());
-    let Some(mounted) = mounted else {
+    let mounts = mounts.iter().filter(|_| volume.content.filesystem().is_some());
+    let Some((mounted, root)) = mounts.filter_map(root_of).next() else {
         return unseen(backend, pool, volume, abilities.shares_blocks).map(|()| None);
     };
-    let root = Dir::open(&mounted.point)?.open_file(".", OFlags::RDONLY | OFlags::DIRECTORY)?;
     if abilities.shares_blocks {
         // All blocks are shared at one moment; what is still in memory is written out first, so
         // that the moment is now and not half a minute ago.
@@ -154,6 +157,14 @@ pub(super) fn thaw_left(backend: &dyn Backend, pool: &Pool, volume: &VolumeRecor
     }
     pool.locks.remove_file(mark)?;
     Ok(true)
+}
+
+/// What is mounted there, opened; `None` where something else is mounted over it.
+fn root_of(mounted: &Entry) -> Option<(&Entry, File)> {
+    let root = Dir::open(&mounted.point).ok()?;
+    let root = root.open_file(".", OFlags::RDONLY | OFlags::DIRECTORY).ok()?;
+    let found = point::look_at(root.as_fd(), &mounted.point).ok()?;
+    (found.mount_id == mounted.id).then_some((mounted, root))
 }
 
 /// Decides on a volume that has a device and no filesystem mounted where we could see it: raw block,

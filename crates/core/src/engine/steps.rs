@@ -3,6 +3,7 @@
 use super::birth::expect_filesystem;
 use super::create::unreachable_step;
 use super::expand::{grows_only_unmounted, mount_filled};
+use super::observe::at_rest;
 use crate::backend::{Backend, Hold, Medium, Place, Source};
 use crate::engine::Publication;
 use crate::plan::Step;
@@ -56,7 +57,7 @@ fn make_ready(
 ) -> Result<()> {
     let damaged = expect_filesystem(medium, kind)?.damaged;
     let behind = record.filesystem_size < medium.size && grows_only_unmounted(kind);
-    if !(damaged || behind) || !backend.devices(pool, record, Place::Ready)?.is_empty() {
+    if !(damaged || behind) || !at_rest(backend, pool, record)? {
         return Ok(());
     }
     if damaged {
