@@ -20,9 +20,11 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// Where pools, locks and stages are
-    #[arg(long, global = true, value_name = "DIR", env = STATE_VARIABLE, default_value = DEFAULT_STATE)]
+    #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_STATE)]
+    #[arg(env = STATE_VARIABLE, hide_env_values = true)]
     pub(crate) state_dir: PathBuf,
     /// Form of the output: columns for people or JSON for programs
     #[arg(short, long, global = true, value_name = "FORM", default_value = "table")]
@@ -35,6 +37,9 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Show the whole life of a volume on this machine, on a throw-away pool
+    ///
+    /// It needs root, makes its own temporary state directory, and removes it whatever happens;
+    /// --state-dir is not used.
     Demo,
     /// Make, list, look at and delete pools
     #[command(subcommand)]
@@ -48,12 +53,15 @@ pub(crate) enum Command {
     /// List, restore and empty what was deleted
     #[command(subcommand)]
     Trash(TrashCommand),
-    /// Find what was left over or is strange, and put right what is safe to
+    /// Find what was left over or is strange in a pool, and put right what is safe to
+    ///
+    /// Exit status 1 says that something is left for a person to look at, or that it failed.
     Reconcile(InPool),
     /// Answer one FlexVolume callout, as the installed driver does
     ///
     /// Writes exactly one JSON object to stdout. `becket flex image init` shows the driver's
-    /// capabilities.
+    /// capabilities. It is the mount-only driver, with the kubelet's root that BECKET_KUBELET_ROOT
+    /// names, or /var/lib/kubelet.
     Flex(FlexArgs),
     /// Install FlexVolume drivers into the kubelet's plugin directory
     Install(InstallArgs),

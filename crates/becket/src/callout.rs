@@ -6,6 +6,7 @@
 use crate::{install, log_lines};
 use becket_core::pool::State;
 use becket_core::{Engine, Result};
+use becket_flexvolume::reply::Status;
 use becket_flexvolume::{Callout, Driver, Reply, Settings, serve};
 use std::ffi::OsString;
 use std::io::Write;
@@ -118,6 +119,9 @@ fn serve_call(call: &Call, settings: &Settings) -> Result<Reply> {
         Some(message) => log::warn!("{}{object} failed after {took} ms: {message}", callout.name()),
         // `init` runs at every probe and says nothing new.
         None if callout == Callout::Init => {}
+        None if reply.status == Status::NotSupported => {
+            log::info!("{} is not supported", callout.name());
+        }
         None => log::info!("{}{object} done in {took} ms", callout.name()),
     }
     Ok(reply)

@@ -85,9 +85,12 @@ impl Serving<'_> {
         let real = root.canonicalize().unwrap_or_else(|_| root.clone());
         let below =
             path.strip_prefix(root).map_or_else(|_| path.to_owned(), |below| real.join(below));
-        Target::beneath(&real, &below).map_err(|error| {
-            let root = root.display();
-            error.hint(format!("the kubelet's root is taken to be `{root}`; install with --kubelet-root to change that"))
+        Target::beneath(&real, &below).map_err(|error| match below.starts_with(&real) {
+            true => error,
+            false => error.hint(format!(
+                "the kubelet's root is taken to be `{}`; install with --kubelet-root to change that",
+                root.display()
+            )),
         })
     }
 
