@@ -63,9 +63,9 @@ fn names_are_one_plain_path_component() {
             (volume("v").with("pool", name), &["is not a name"]),
         ];
         refuse_mounts(&node, "image", &cases);
-        let json = volume(name).json();
+        let (json, pod) = (volume(name).json(), node.pod("a"));
         let before = node.fingerprint();
-        let reply = node.image(&["expandfs", &json, "", "/", "33554432", "1"]);
+        let reply = node.image(&["expandfs", &json, "", &pod, "33554432", "1"]);
         node.unchanged_since(&before, &reply.fails(&["is not a name"]).call);
     }
 }
@@ -81,10 +81,11 @@ fn a_volume_or_pool_that_is_not_there_is_named_with_the_way_out() {
         (Options::default().size("16Mi"), &["`name` is missing"]),
     ];
     refuse_mounts(&node, "image", &cases);
+    let pod = node.pod("a");
     let before = node.fingerprint();
     for name in ["missing", "V"] {
         let json = volume(name).json();
-        node.image(&["expandfs", &json, "", "/", "33554432", "1"]).fails(&[name, "not exist"]);
+        node.image(&["expandfs", &json, "", &pod, "33554432", "1"]).fails(&[name, "not exist"]);
     }
     node.unchanged_since(&before, "growing a volume that is not there");
 }

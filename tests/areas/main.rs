@@ -1,6 +1,6 @@
 //! End-to-end tests of the built program, one file for each area.
 
-// What a helper of a test cannot do ends the test, with the place it happened at.
+// What serves a test and cannot do its work ends the test, with the place it happened at.
 #![allow(clippy::unwrap_used)]
 
 mod attachable;
@@ -11,7 +11,10 @@ mod conditions;
 mod damage;
 mod demo;
 mod expansion;
+mod identity;
 mod install;
 mod occupied;
+mod outlived;
 mod protocol;
 mod secrets;
+mod storm;

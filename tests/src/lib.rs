@@ -4,7 +4,7 @@
 //! A node is a temporary directory. At its end, mounts and loop devices left there fail the test;
 //! they are taken down before anything is deleted.
 
-// Helpers of tests: what they cannot do ends the test, with the place it happened at.
+// What serves several tests: what it cannot do ends the test, with the place it happened at.
 #![allow(clippy::unwrap_used)]
 
 mod fingerprint;

@@ -288,7 +288,7 @@ fn as_file(dir: &Dir) -> Result<File> {
 
 fn copy_tree(from: &Dir, to: &Dir, what: &str, progress: &dyn Progress) -> Result<()> {
     // How much there is in all would take a walk of its own.
-    tree::copy(from, to, &mut |done| progress.advance(what, done, done))?;
+    tree::copy(from, to, &mut |done| progress.advance(what, done, 0))?;
     rustix::fs::syncfs(to)
         .map_err(|errno| becket_sys::Error::new("sync", to.path().to_string_lossy(), errno).into())
 }

@@ -67,7 +67,8 @@ impl Backend for Image {
             return Err(Error::new(
                 Kind::Invalid,
                 format!("volume `{}` needs a size", volume.name),
-            ));
+            )
+            .hint("name one, such as 10Gi"));
         }
         volume.content.filesystem().map_or(Ok(()), |kind| check_filesystem(kind, volume))
     }

@@ -94,6 +94,9 @@ pub(crate) enum PoolCommand {
     Delete {
         /// The pool
         name: Name,
+        /// Only forget where it is: for a pool with a path whose disk is gone, or moves on
+        #[arg(long)]
+        forget: bool,
     },
 }
 
@@ -107,12 +110,13 @@ pub(crate) struct PoolCreate {
     /// Its directory [default: pools/NAME in the state directory]
     #[arg(long, value_name = "DIR")]
     pub(crate) path: Option<PathBuf>,
-    /// Bytes that may be promised for each byte there is
-    #[arg(long, value_name = "RATIO", default_value_t = 1.0)]
-    pub(crate) overcommit: f64,
-    /// How long deleted volumes and snapshots stay in the trash
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
-    pub(crate) trash_retention: Duration,
+    /// Bytes that may be promised for each byte there is [default: 1, or what an existing pool has]
+    #[arg(long, value_name = "RATIO")]
+    pub(crate) overcommit: Option<f64>,
+    /// How long deleted volumes and snapshots stay in the trash [default: 24h, or what an existing
+    /// pool has]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) trash_retention: Option<Duration>,
 }
 
 #[derive(Debug, Clone, ClapArgs)]

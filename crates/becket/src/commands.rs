@@ -12,7 +12,7 @@ use crate::install;
 use crate::output::{self, Form, TerminalProgress};
 use becket_core::engine::Outcome;
 use becket_core::pool::State;
-use becket_core::{Engine, Error, Kind, Result};
+use becket_core::{Engine, Error, Kind, Name, Result};
 use clap::CommandFactory;
 use std::io::IsTerminal;
 use std::path::Path;
@@ -36,7 +36,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Command::Install(arguments) => install::install(arguments, &args.global.state_dir, form)?,
         Command::Uninstall(arguments) => install::uninstall(arguments, form)?,
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Args::command(), "becket", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Args::command(), "becket", &mut script);
+            output::print(&String::from_utf8_lossy(&script))?;
         }
         Command::Man { directory } => manual_pages(directory)?,
     }
@@ -51,6 +53,23 @@ fn engine(global: &Global) -> Engine {
         true => engine.reporting(Box::new(TerminalProgress::default())),
         false => engine,
     }
+}
+
+/// Says what became of something that was to be deleted.
+fn say_deleted(engine: &Engine, pool: &Name, what: &str, name: &Name, existed: bool) -> Result<()> {
+    if !existed {
+        output::say(format_args!(
+            "{what} `{name}` does not exist in pool `{pool}`; nothing was deleted"
+        ));
+        return Ok(());
+    }
+    output::say(format_args!("{what} `{name}` is deleted"));
+    if engine.open(pool)?.record.trash_retention_seconds > 0 {
+        output::say(format_args!(
+            "`becket trash list --pool {pool}` shows until when it can come back"
+        ));
+    }
+    Ok(())
 }
 
 /// Exit status 1 says that something is left for a person to look at.

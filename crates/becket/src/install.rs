@@ -29,6 +29,9 @@ pub(crate) fn install(arguments: &InstallArgs, state_dir: &Path, form: Form) -> 
     let root = arguments.kubelet_root.clone().or(running.and_then(|kubelet| kubelet.root));
     // As the kubelet was told it, links included: so it names its paths.
     let kubelet_root = absolute(&root.unwrap_or_else(|| DEFAULT_KUBELET_ROOT.into()))?;
+    if !plugin_dir.exists() {
+        output::say(format_args!("making the plugin directory `{}`", plugin_dir.display()));
+    }
     files::check_plugin_dir(&plugin_dir)?;
     let state_dir = real(&absolute(state_dir)?);
     let log_file = arguments.log_file.as_deref().map(absolute).transpose()?;
@@ -41,6 +44,13 @@ pub(crate) fn install(arguments: &InstallArgs, state_dir: &Path, form: Form) -> 
         attachable: arguments.attachable && driver.can_attach(),
         log_file: log_file.clone(),
     };
+    for driver in &drivers {
+        let installed = Settings::installed(&plugin_dir.join(driver.directory_name()))?;
+        if installed.is_some_and(|now| now.attachable != settings_of(*driver).attachable) {
+            // The kubelet knows a volume by another name in the other mode, and would lose those it has.
+            refuse_published(&plugin_dir, *driver)?;
+        }
+    }
     let mut done = Vec::new();
     for driver in &drivers {
         let outcome = files::put(&plugin_dir, *driver, &executable, &settings_of(*driver))?;
@@ -144,7 +154,7 @@ fn refuse_published(plugin_dir: &Path, driver: Driver) -> Result<()> {
         Some(first) => Err(Error::new(
             Kind::InUse,
             format!(
-                "driver `becket/{}` has {} volumes mounted, one at `{}`",
+                "volumes of driver `becket/{}` are mounted, {} times; one at `{}`",
                 driver.name(),
                 published.len(),
                 first.display()
@@ -172,17 +182,14 @@ pub(crate) fn unknown_driver(name: &str) -> Error {
 
 fn plugin_dir(what: &DriversAndPlace, running: Option<&kubelet::Kubelet>) -> Result<PathBuf> {
     if let Some(directory) = &what.plugin_dir {
-        return absolute(directory).map(|path| real(&path));
+        return absolute(directory);
     }
-    let found = running.map(|kubelet| {
-        kubelet.plugin_dir.clone().unwrap_or_else(|| kubelet::DEFAULT_PLUGIN_DIR.into())
-    });
-    found.ok_or_else(|| {
-        Error::new(
-            Kind::WrongState,
-            "no kubelet is running here that would tell its plugin directory",
-        )
-        .hint(format!("name it with --plugin-dir; it usually is `{}`", kubelet::DEFAULT_PLUGIN_DIR))
+    running.map(kubelet::Kubelet::plugin_dir).unwrap_or_else(|| {
+        let reason = "no kubelet is running here that would tell its plugin directory";
+        Err(Error::new(Kind::WrongState, reason).hint(format!(
+            "name it with --plugin-dir; it usually is `{}`",
+            kubelet::DEFAULT_PLUGIN_DIR
+        )))
     })
 }
 

@@ -61,7 +61,10 @@ pub(crate) fn print(text: &str) -> Result<()> {
 
 /// A line of words for the person at the terminal.
 pub(crate) fn say(words: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "{words}");
+    let mut stderr = std::io::stderr();
+    // What is left of a line of progress goes.
+    let clear = if stderr.is_terminal() { "\x1b[K" } else { "" };
+    let _ = writeln!(stderr, "{clear}{words}");
 }
 
 /// `error:` and, on a line of its own, `hint:`.
@@ -103,12 +106,17 @@ impl Progress for TerminalProgress {
         let mut stderr = std::io::stderr();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let due = last.is_none_or(|last| last.elapsed() > Duration::from_millis(100));
-        if stderr.is_terminal() && (due || done >= total) {
+        if stderr.is_terminal() && due {
             *last = Some(Instant::now());
-            let percent = (done * 100).checked_div(total).unwrap_or(100);
-            let (done, total) = (size::display(done), size::display(total));
-            let end = if percent >= 100 { "\n" } else { "" };
-            let _ = write!(stderr, "\r\x1b[K{what}: {done} of {total} ({percent} %){end}");
+            let shown = match total {
+                0 => size::display(done),
+                _ => {
+                    let (of, percent) = (size::display(total), done.saturating_mul(100) / total);
+                    format!("{} of {of} ({percent} %)", size::display(done))
+                }
+            };
+            // The line is written over by the next one, or by what is said when it is done.
+            let _ = write!(stderr, "\r\x1b[K{what}: {shown}\r");
         }
         ControlFlow::Continue(())
     }

@@ -1,9 +1,10 @@
 //! The one central trait: what makes storage exist and makes it reachable.
 //!
-//! What exists is told by its [`Catalog`]; here is what it is made of. A backend never formats on its own decision, never mounts for a workload, never locks and never
-//! remembers. The engine calls it under the volume's lock and does everything that follows from
-//! what kind of [`Source`] a volume has. The contract is written down as a test suite in
-//! `becket_core::contract`, which runs on every backend.
+//! What exists is told by its [`Catalog`]; here is what it is made of. A backend never formats on its
+//! own decision, never mounts for a workload, never locks and never remembers. The engine calls it
+//! under the volume's lock and does everything that follows from what kind of [`Source`] a volume has.
+//! The contract is written down as a test suite in `becket_core::contract`, which runs on every
+//! backend.
 
 use crate::catalog::Catalog;
 use crate::pool::Pool;

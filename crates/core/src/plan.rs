@@ -71,8 +71,6 @@ pub enum Wanted {
         /// It cannot be written through the target.
         readonly: bool,
     },
-    /// Nothing is mounted at the target path.
-    Unpublished,
     /// Nothing of the volume is mounted at the staging path, nor attached without use.
     Unstaged,
     /// The volume does not exist.
@@ -106,8 +104,6 @@ pub enum Step {
         /// Read-only from the first moment.
         readonly: bool,
     },
-    /// Unmount the target path.
-    UnmountTarget,
     /// Unmount the staging path; raw block is detached instead.
     Unstage,
     /// Detach devices that nobody uses.
@@ -158,8 +154,6 @@ pub fn plan(observed: &Observed, wanted: Wanted) -> Plan {
         Wanted::Size(size) => grown(observed, size),
         Wanted::Staged => staged(observed),
         Wanted::Published { readonly } => published(observed, readonly),
-        // Whatever is at the target is in the way of the kubelet, ours or not.
-        Wanted::Unpublished => when(observed.target != Spot::Free, &[Step::UnmountTarget]),
         Wanted::Unstaged => unstaged(observed),
         Wanted::Absent => absent(observed),
     }

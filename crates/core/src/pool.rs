@@ -76,6 +76,9 @@ impl State {
             return Err(Error::new(Kind::NotFound, format!("pool `{name}` does not exist")).hint(
                 match name.as_str() {
                     DEFAULT_POOL => "it is made with its first volume".to_owned(),
+                    "directory" => {
+                        "make it with `becket pool create directory --backend directory`".to_owned()
+                    }
                     _ => format!("make it with `becket pool create {name} --backend …`"),
                 },
             ));

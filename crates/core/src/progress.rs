@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// Told how far a long piece of work has come, and asked whether it shall go on.
 pub trait Progress: Send + Sync {
-    /// `done` of `total` bytes of `what` are finished. Called often; must be cheap. `Break` stops the
+    /// `done` of `total` bytes of `what` are finished; a total of 0 is not known. Called often; must be cheap. `Break` stops the
     /// work, which then fails and leaves nothing behind.
     fn advance(&self, what: &str, done: u64, total: u64) -> ControlFlow<()>;
 }
@@ -28,7 +28,10 @@ impl Progress for Logged {
         }
         drop(last);
         if due {
-            log::info!("{what}: {} of {}", size::display(done), size::display(total));
+            match total {
+                0 => log::info!("{what}: {}", size::display(done)),
+                _ => log::info!("{what}: {} of {}", size::display(done), size::display(total)),
+            }
         }
         ControlFlow::Continue(())
     }

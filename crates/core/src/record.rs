@@ -99,6 +99,16 @@ pub struct Origin {
     pub kind: OriginKind,
     /// Its name when the copy was made.
     pub name: Name,
+    /// Its identity: a later one of the same name is another. A request leaves it open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<Uuid>,
+}
+
+impl Origin {
+    /// The origin of this name, whichever that is when the copy is made.
+    pub fn named(kind: OriginKind, name: Name) -> Origin {
+        Origin { kind, name, uuid: None }
+    }
 }
 
 /// The kinds of [`Origin`].

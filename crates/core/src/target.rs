@@ -44,11 +44,6 @@ impl Target {
         self.root.join(&self.relative)
     }
 
-    /// The path below the root.
-    pub fn relative(&self) -> &Path {
-        &self.relative
-    }
-
     /// What is there; `None` when nothing is. A link on the way is an error.
     pub fn look(&self) -> Result<Option<Point>> {
         match self.open()? {

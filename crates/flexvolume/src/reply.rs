@@ -94,8 +94,10 @@ impl Reply {
 impl From<Error> for Reply {
     fn from(error: Error) -> Reply {
         match error.kind() {
-            Kind::Unsupported => Reply::not_supported(),
-            Kind::Invalid
+            // An error is about one volume, and the kubelet would take "Not supported" for a fact about
+            // the driver and remember it for all. Such facts are stated by `serve` alone.
+            Kind::Unsupported
+            | Kind::Invalid
             | Kind::NotFound
             | Kind::Conflict
             | Kind::InUse

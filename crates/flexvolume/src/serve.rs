@@ -6,7 +6,6 @@ use crate::callout::Callout;
 use crate::driver::{Driver, Settings};
 use crate::options::Options;
 use crate::reply::Reply;
-use becket_core::engine::Publication;
 use becket_core::record::VolumeRecord;
 use becket_core::target::Target;
 use becket_core::{Engine, Error, Kind, Name, Result, preflight};
@@ -36,10 +35,12 @@ impl Serving<'_> {
             }
             Callout::Mount(directory, options) => self.mount(directory, options),
             Callout::Unmount(directory) => self.unmount(directory),
-            Callout::ExpandVolume(options, _, bytes) => {
-                self.expand(options, *bytes, Engine::expand_storage)
+            Callout::ExpandVolume(options, directory, bytes) => {
+                self.expand(options, directory, *bytes, Engine::expand_storage)
             }
-            Callout::ExpandFs(options, _, _, bytes) => self.expand(options, *bytes, Engine::expand),
+            Callout::ExpandFs(options, _, directory, bytes) => {
+                self.expand(options, directory, *bytes, Engine::expand)
+            }
             // The kubelet throws the name away and uses its own; only a failure would matter.
             Callout::GetVolumeName(_) | Callout::Unknown(_) => Ok(Reply::not_supported()),
             // From here on: the attach and device callouts, for drivers installed with them.
@@ -117,6 +118,13 @@ impl Serving<'_> {
         if record.is_none() && make.is_none() {
             return Err(request.missing());
         }
+        if record.is_none() && target.look()?.is_some_and(|point| point.mounted) {
+            // No volume is made for a place that cannot take it.
+            return Err(Error::new(
+                Kind::WrongState,
+                format!("something else is mounted at `{}`", target.path().display()),
+            ));
+        }
         self.engine.mount(&request.pool, &request.name, make.as_ref(), &target, &publication)?;
         Ok(Reply::success())
     }
@@ -126,7 +134,8 @@ impl Serving<'_> {
         let target = self.directory(directory)?;
         let request = self.request(options)?;
         let staging = self.target(&self.device_directory(options)?)?;
-        let publication = Publication { below: None, ..request.publication(options, None)? };
+        let record = request.existing(self.engine)?.ok_or_else(|| request.missing())?;
+        let publication = request.publication(options, Some(&record))?;
         self.engine.publish(&request.pool, &request.name, &staging, &target, &publication)?;
         Ok(Reply::success())
     }
@@ -172,6 +181,7 @@ impl Serving<'_> {
     fn mount_device(&self, directory: &Path, options: &Options) -> Result<Reply> {
         let staging = self.directory(directory)?;
         let request = self.request(options)?;
+        request.existing(self.engine)?.ok_or_else(|| request.missing())?;
         self.engine.stage(&request.pool, &request.name, &staging)?;
         Ok(Reply::success())
     }
@@ -180,9 +190,11 @@ impl Serving<'_> {
     fn expand(
         &self,
         options: &Options,
+        directory: &Path,
         bytes: u64,
         expand: impl FnOnce(&Engine, &Name, &Name, u64) -> Result<VolumeRecord>,
     ) -> Result<Reply> {
+        self.target(directory)?;
         let request = self.request(options)?;
         let record = expand(self.engine, &request.pool, &request.name, bytes)?;
         Ok(Reply { volume_new_size: Some(record.size), ..Reply::success() })

@@ -38,12 +38,6 @@ impl Dir {
         &self.path
     }
 
-    /// A second handle on the same directory.
-    pub fn try_clone(&self) -> Result<Dir> {
-        let fd = self.fd.try_clone().on("duplicate handle of", &self.path)?;
-        Ok(Dir { fd, path: self.path.clone() })
-    }
-
     /// Opens the directory `relative` beneath this one. Fails with `NOENT` when it is absent and
     /// with `LOOP`, `NOTDIR` or `XDEV` when something else is in its place.
     pub fn open_dir(&self, relative: impl AsRef<Path>) -> Result<Dir> {

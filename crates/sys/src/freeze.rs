@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const FIFREEZE: u64 = 0xC004_5877;
 const FITHAW: u64 = 0xC004_5878;
 
-/// How a guard ends that thawed because it was told to.
+/// How a guard ends that thawed because it was told to, and what was frozen until then.
 const TOLD: i32 = 0;
 
 /// A frozen filesystem; dropping it thaws.
@@ -58,14 +58,14 @@ pub fn freeze(root: &File, name: &Path, longest: Duration) -> Result<Frozen> {
     Ok(Frozen { guard, until, name: name.to_string_lossy().into_owned() })
 }
 
-/// Thaws what a guard left frozen that was killed together with its process. A filesystem that is not
-/// frozen is fine.
-pub fn thaw(root: &File, name: &Path) -> Result<()> {
+/// Thaws what a guard left frozen that was killed together with its process. False for a filesystem that
+/// is not frozen.
+pub fn thaw(root: &File, name: &Path) -> Result<bool> {
     // SAFETY: FITHAW ignores its argument.
     match unsafe { libc::ioctl(root.as_raw_fd(), FITHAW as _, 0) } {
-        0 => Ok(()),
+        0 => Ok(true),
         _ => match Errno::from_io_error(&std::io::Error::last_os_error()) {
-            Some(Errno::INVAL) => Ok(()),
+            Some(Errno::INVAL) => Ok(false),
             errno => Err(errno.unwrap_or(Errno::IO)).on("thaw", name),
         },
     }
@@ -120,8 +120,10 @@ unsafe fn guard(root: RawFd, told: RawFd, answered: RawFd, longest: i32) -> ! {
         }
         let mut wait = libc::pollfd { fd: told, events: libc::POLLIN, revents: 0 };
         let ready = libc::poll(&raw mut wait, 1, longest);
-        libc::ioctl(root, FITHAW as _, 0);
-        libc::_exit(if ready == 1 { TOLD } else { 2 });
+        // It fails where somebody else has thawed it meanwhile: an operator, or the late guard of a
+        // freeze before ours.
+        let thawed = libc::ioctl(root, FITHAW as _, 0) == 0;
+        libc::_exit(if ready == 1 && thawed { TOLD } else { 2 });
     }
 }
 
@@ -152,8 +154,8 @@ impl Drop for Guard {
 }
 
 impl Frozen {
-    /// Thaws, and fails with `TIMEDOUT` when the guard had done so at the deadline, so that what was
-    /// read since the freeze may be torn.
+    /// Thaws, and fails with `TIMEDOUT` when the guard had done so at the deadline, or anybody else had
+    /// before, so that what was read since the freeze may be torn.
     pub fn thaw(mut self) -> Result<()> {
         match self.guard.dismiss() {
             true => Ok(()),
@@ -231,6 +233,10 @@ mod tests {
         };
         drop(frozen);
         try_freeze().unwrap().thaw().unwrap();
+
+        let broken = try_freeze().unwrap();
+        assert!(thaw(&root, name).unwrap() && !thaw(&root, name).unwrap());
+        assert_eq!(broken.thaw().unwrap_err().errno, Errno::TIMEDOUT, "it was not held still");
 
         let short = freeze(&root, name, Duration::from_millis(20)).unwrap();
         std::thread::sleep(Duration::from_millis(100));

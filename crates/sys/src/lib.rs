@@ -15,7 +15,7 @@
 //! | [`superblock`] | what a device or image holds, read from its own bytes |
 //! | [`filesystem`] | making, growing, checking and re-identifying filesystems |
 //! | [`freeze`] | a filesystem held still, and thawed whatever happens |
-//! | [`copy`] | reflinks, copies that keep holes, directory trees |
+//! | [`copy`], [`tree`] | reflinks, copies that keep holes, whole directory trees |
 //! | [`extents`] | where a file has data, and what it shares |
 //! | [`quota`] | project quotas |
 //! | [`child`] | programs of the host |

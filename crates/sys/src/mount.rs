@@ -94,16 +94,6 @@ impl Detached {
         self.set_attributes(libc::MOUNT_ATTR_RDONLY)
     }
 
-    /// Keeps this mount's own mounts and unmounts from spreading to other namespaces.
-    pub fn set_private(&self) -> Result<()> {
-        self.mount_setattr(&libc::mount_attr {
-            attr_set: 0,
-            attr_clr: 0,
-            propagation: libc::MS_PRIVATE,
-            userns_fd: 0,
-        })
-    }
-
     fn set_attributes(&self, set: u64) -> Result<()> {
         self.mount_setattr(&libc::mount_attr {
             attr_set: set,

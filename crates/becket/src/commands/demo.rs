@@ -69,7 +69,7 @@ fn mount_only(ground: &mut Ground) -> Result<()> {
 
 fn restore(ground: &mut Ground, pod: &str) -> Result<()> {
     ground.engine_step("restore", "the snapshot, as a new volume", |engine, pool| {
-        let origin = Origin { kind: OriginKind::Snapshot, name: Name::new("before")? };
+        let origin = Origin::named(OriginKind::Snapshot, Name::new("before")?);
         let new = NewVolume { origin: Some(origin), ..NewVolume::new(Name::new("restored")?, 0) };
         Ok(size::display(engine.create(pool, &new)?.size))
     })?;

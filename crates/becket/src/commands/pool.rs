@@ -6,16 +6,24 @@ use becket_core::engine::{Capacity, NewPool};
 use becket_core::record::PoolRecord;
 use becket_core::{Engine, Name, Result, size};
 use serde::Serialize;
-use std::time::Duration;
+use std::path::PathBuf;
 
 pub(super) fn run(engine: &Engine, command: &PoolCommand, form: Form) -> Result<()> {
     match command {
         PoolCommand::Create(new) => create(engine, new, form),
         PoolCommand::List => list(engine, form),
         PoolCommand::Show { name } => show(engine, name, form),
-        PoolCommand::Delete { name } => {
-            engine.delete_pool(name)?;
-            output::say(format_args!("pool `{name}` is deleted"));
+        PoolCommand::Delete { name, forget } => {
+            let (known, what) = match forget {
+                true => (engine.forget_pool(name)?, "forgotten; nothing in it was touched"),
+                false => (engine.delete_pool(name)?, "deleted"),
+            };
+            match known {
+                true => output::say(format_args!("pool `{name}` is {what}")),
+                false => {
+                    output::say(format_args!("pool `{name}` does not exist; nothing was deleted"))
+                }
+            }
             Ok(())
         }
     }
@@ -34,14 +42,21 @@ fn create(engine: &Engine, new: &PoolCreate, form: Form) -> Result<()> {
 
 /// A pool as `-o json` shows it.
 #[derive(Serialize)]
+#[serde(untagged)]
+enum View {
+    Ready(Box<Ready>),
+    Broken { name: Name, error: String },
+}
+
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct PoolView {
+struct Ready {
     #[serde(flatten)]
-    record: Option<PoolRecord>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    capacity: Option<CapacityView>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
+    record: PoolRecord,
+    path: PathBuf,
+    real_limits: bool,
+    instant_snapshots: bool,
+    capacity: CapacityView,
 }
 
 #[derive(Serialize)]
@@ -55,92 +70,83 @@ struct CapacityView {
     available_thick: u64,
 }
 
-impl From<Capacity> for CapacityView {
-    fn from(capacity: Capacity) -> CapacityView {
-        CapacityView {
-            total: capacity.total,
-            free: capacity.free,
-            promised: capacity.promised,
-            held: capacity.held,
-            available_thin: capacity.thin,
-            available_thick: capacity.thick,
-        }
-    }
+fn look(engine: &Engine, name: &Name) -> Result<Ready> {
+    let pool = engine.open(name)?;
+    let Capacity { total, free, promised, held, thin, thick } = engine.capacity(name)?;
+    let abilities = engine.abilities(name)?;
+    let path = pool.dir.path();
+    Ok(Ready {
+        path: path.canonicalize().unwrap_or_else(|_| path.to_owned()),
+        real_limits: abilities.limits,
+        instant_snapshots: abilities.shares_blocks,
+        capacity: CapacityView {
+            total,
+            free,
+            promised,
+            held,
+            available_thin: thin,
+            available_thick: thick,
+        },
+        record: pool.record,
+    })
 }
 
 fn list(engine: &Engine, form: Form) -> Result<()> {
     let mut views = Vec::new();
     let mut rows = Vec::new();
-    for (name, pool) in engine.pools()? {
-        let found = pool.and_then(|pool| Ok((pool.record, engine.capacity(&name)?)));
-        match found {
-            Ok((record, capacity)) => {
-                rows.push(vec![
-                    name.to_string(),
-                    record.backend.clone(),
-                    size::display(capacity.total),
-                    size::display(capacity.free),
-                    size::display(capacity.promised),
-                    size::display(capacity.thin),
-                    "ready".to_owned(),
-                ]);
-                views.push(PoolView {
-                    record: Some(record),
-                    capacity: Some(capacity.into()),
-                    error: None,
-                });
+    for (name, _) in engine.pools()? {
+        match look(engine, &name) {
+            Ok(ready) => {
+                let capacity = &ready.capacity;
+                let mut row = vec![name.to_string(), ready.record.backend.clone()];
+                row.extend(
+                    [capacity.total, capacity.free, capacity.promised, capacity.available_thin]
+                        .map(size::display),
+                );
+                row.push("ready".to_owned());
+                rows.push(row);
+                views.push(View::Ready(Box::new(ready)));
             }
             Err(error) => {
-                let dash = || "-".to_owned();
-                rows.push(vec![
-                    name.to_string(),
-                    dash(),
-                    dash(),
-                    dash(),
-                    dash(),
-                    dash(),
-                    error.to_string(),
-                ]);
-                views.push(PoolView {
-                    record: None,
-                    capacity: None,
-                    error: Some(error.to_string()),
-                });
+                let mut row = vec![name.to_string()];
+                row.extend(["-"; 5].map(str::to_owned));
+                row.push(error.to_string());
+                rows.push(row);
+                views.push(View::Broken { name, error: error.to_string() });
             }
         }
     }
-    output::list(
-        form,
-        &views,
-        &["name", "backend", "total", "free", "promised", "available", "state"],
-        &rows,
-    )
+    let header = ["name", "backend", "total", "free", "promised", "available", "state"];
+    output::list(form, &views, &header, &rows)
 }
 
 fn show(engine: &Engine, name: &Name, form: Form) -> Result<()> {
-    let pool = engine.open(name)?;
-    let capacity = engine.capacity(name)?;
-    let abilities = engine.abilities(name)?;
-    let place = pool.dir.path().canonicalize().unwrap_or_else(|_| pool.dir.path().to_owned());
-    let record = pool.record;
+    let pool = look(engine, name)?;
+    let (record, capacity) = (&pool.record, &pool.capacity);
     let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
-    let retention = Duration::from_secs(record.trash_retention_seconds);
     let fields = [
         ("name", record.name.to_string()),
         ("uuid", record.uuid.to_string()),
         ("backend", record.backend.clone()),
-        ("path", place.display().to_string()),
+        ("path", pool.path.display().to_string()),
         ("total", size::display(capacity.total)),
         ("free", size::display(capacity.free)),
         ("promised", size::display(capacity.promised)),
-        ("available, thin", size::display(capacity.thin)),
-        ("available, thick", size::display(capacity.thick)),
+        ("available, thin", size::display(capacity.available_thin)),
+        ("available, thick", size::display(capacity.available_thick)),
         ("over-commit", record.overcommit.to_string()),
-        ("real limits", yes(abilities.limits)),
-        ("instant snapshots", yes(abilities.shares_blocks)),
-        ("trash retention", humantime::format_duration(retention).to_string()),
+        ("real limits", yes(pool.real_limits)),
+        ("instant snapshots", yes(pool.instant_snapshots)),
+        ("trash retention", hours(record.trash_retention_seconds)),
         ("created", record.created.clone()),
     ];
-    let view = PoolView { record: Some(record), capacity: Some(capacity.into()), error: None };
-    output::object(form, &view, &fields)
+    output::object(form, &pool, &fields)
+}
+
+/// `24h`, as the command line takes it.
+fn hours(seconds: u64) -> String {
+    match (seconds / 3600, seconds % 3600) {
+        (hours, 0) if hours > 0 => format!("{hours}h"),
+        _ => format!("{seconds}s"),
+    }
 }

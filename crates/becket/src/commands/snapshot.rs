@@ -15,10 +15,8 @@ pub(super) fn run(engine: &Engine, command: &SnapshotCommand, form: Form) -> Res
         SnapshotCommand::List(at) => list(engine, &at.pool, form),
         SnapshotCommand::Show { name, at } => show(engine, &at.pool, name, form),
         SnapshotCommand::Delete { name, at } => {
-            engine.delete_snapshot(&at.pool, name)?;
-            output::say(format_args!(
-                "snapshot `{name}` is deleted; `becket trash list` shows until when it can come back"
-            ));
+            let existed = engine.delete_snapshot(&at.pool, name)?;
+            super::say_deleted(engine, &at.pool, "snapshot", name, existed)?;
             Ok(())
         }
     }

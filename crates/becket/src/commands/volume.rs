@@ -24,17 +24,15 @@ pub(super) fn run(engine: &Engine, command: &VolumeCommand, form: Form) -> Resul
             show(engine, &at.pool, name, form)
         }
         VolumeCommand::Delete { name, at } => {
-            engine.delete(&at.pool, name)?;
-            output::say(format_args!(
-                "volume `{name}` is deleted; `becket trash list` shows until when it can come back"
-            ));
+            let existed = engine.delete(&at.pool, name)?;
+            super::say_deleted(engine, &at.pool, "volume", name, existed)?;
             Ok(())
         }
     }
 }
 
 fn create(engine: &Engine, new: &VolumeCreate, form: Form) -> Result<()> {
-    let origin = |kind, name: &Name| Origin { kind, name: name.clone() };
+    let origin = |kind, name: &Name| Origin::named(kind, name.clone());
     let from_snapshot = new.from_snapshot.as_ref().map(|name| origin(OriginKind::Snapshot, name));
     let from_volume = new.from_volume.as_ref().map(|name| origin(OriginKind::Volume, name));
     let content = match new.block {
@@ -68,8 +66,14 @@ struct VolumeView {
     mounts: Option<Vec<String>>,
 }
 
-fn limit(size: u64) -> String {
-    if size == 0 { "none".to_owned() } else { size::display(size) }
+/// What the volume is limited to: a size that is not enforced is no limit.
+fn limit(record: &VolumeRecord) -> String {
+    let unlimited = record.parameters.get("limit").is_some_and(|limit| limit == "none");
+    match (record.size, unlimited) {
+        (0, _) => "none".to_owned(),
+        (size, true) => format!("none ({})", size::display(size)),
+        (size, false) => size::display(size),
+    }
 }
 
 fn list(engine: &Engine, pool: &Name, form: Form) -> Result<()> {
@@ -90,7 +94,7 @@ fn list(engine: &Engine, pool: &Name, form: Form) -> Result<()> {
         .map(|view| {
             vec![
                 view.record.name.to_string(),
-                limit(view.record.size),
+                limit(&view.record),
                 size::display(view.allocated),
                 view.record.content.name().to_owned(),
                 if view.record.provisioning == Provisioning::Thick { "thick" } else { "thin" }
@@ -117,7 +121,7 @@ fn show(engine: &Engine, pool: &Name, name: &Name, form: Form) -> Result<()> {
         ("name", record.name.to_string()),
         ("pool", pool.to_string()),
         ("uuid", record.uuid.to_string()),
-        ("size", limit(record.size)),
+        ("size", limit(record)),
         ("allocated", size::display(view.allocated)),
         ("content", record.content.name().to_owned()),
         (

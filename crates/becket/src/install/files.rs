@@ -13,7 +13,8 @@ use becket_sys::Errno;
 use becket_sys::beneath::Dir;
 use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// A new driver's executable before it is whole.
@@ -89,20 +90,38 @@ fn put_new(
     // meanwhile watches in here.
     copy_executable(&dir, UNFINISHED, executable)?;
     dir.rename_into(UNFINISHED, &dir, driver.name())?;
-    try_init(&dir.path().join(driver.name()))?;
+    let installed = dir.path().join(driver.name());
+    try_init(&installed, &installed)?;
     Ok(plugins.rename_into(&hidden, plugins, name)?)
 }
 
+/// The new executable is tried before it takes the old one's place, so a broken one never does.
 fn upgrade(dir: &Dir, driver: Driver, executable: &Path, settings: &Settings) -> Result<()> {
+    expect_ours(dir)?;
     let beside = format!(".{}.new", driver.name());
     dir.remove_file(&beside)?;
     copy_executable(dir, &beside, executable)?;
+    let installed = dir.path().join(driver.name());
+    try_init(&dir.path().join(&beside), &installed)?;
     write_settings(dir, settings)?;
-    rustix::fs::renameat(dir, &beside, dir, driver.name()).map_err(|errno| {
-        becket_sys::Error::new("replace", dir.path().join(driver.name()).to_string_lossy(), errno)
-    })?;
-    dir.sync()?;
-    try_init(&dir.path().join(driver.name()))
+    rustix::fs::renameat(dir, &beside, dir, driver.name())
+        .map_err(|errno| becket_sys::Error::new("replace", installed.to_string_lossy(), errno))?;
+    Ok(dir.sync()?)
+}
+
+/// Refuses a driver's directory that another program's files are in.
+fn expect_ours(dir: &Dir) -> Result<()> {
+    match dir.contains(INSTALL_RECORD)? {
+        true => Ok(()),
+        false => Err(Error::new(
+            Kind::WrongState,
+            format!(
+                "`{}` was not installed by becket: it has no `{INSTALL_RECORD}`",
+                dir.path().display()
+            ),
+        )
+        .hint("remove it by hand if nobody needs it")),
+    }
 }
 
 /// The driver's files, and what killed installations may have left of them.
@@ -153,8 +172,8 @@ fn copy_executable(dir: &Dir, name: &str, executable: &Path) -> Result<()> {
     to.sync_all().map_err(failed)
 }
 
-/// Runs the driver as the kubelet will.
-fn try_init(path: &PathBuf) -> Result<()> {
+/// Runs the executable at `path` as the kubelet will run it at `installed`.
+fn try_init(path: &Path, installed: &Path) -> Result<()> {
     let refuse = |reason: String| {
         Error::new(
             Kind::WrongState,
@@ -162,6 +181,7 @@ fn try_init(path: &PathBuf) -> Result<()> {
         )
     };
     let output = Command::new(path)
+        .arg0(installed)
         .arg("init")
         .stdin(Stdio::null())
         .output()
@@ -197,16 +217,7 @@ pub(super) fn remove(plugin_dir: &Path, driver: Driver) -> Result<bool> {
         Err(error) if error.errno == Errno::NOENT => return Ok(false),
         other => other?,
     };
-    if !dir.contains(INSTALL_RECORD)? {
-        return Err(Error::new(
-            Kind::WrongState,
-            format!(
-                "`{}` was not installed by becket: it has no `{INSTALL_RECORD}`",
-                dir.path().display()
-            ),
-        )
-        .hint("remove it by hand if nobody needs it"));
-    }
+    expect_ours(&dir)?;
     // Whatever else is in there is not ours to remove, and without the driver it would be probed.
     if let Some(stray) = dir.names()?.iter().find(|file| !is_own(file, driver)) {
         return Err(Error::new(

@@ -1,5 +1,6 @@
 //! The kubelet that runs on this node, and what it was told.
 
+use becket_core::{Error, Kind, Result};
 use std::path::{Path, PathBuf};
 
 /// Where a kubelet that was told nothing looks for drivers.
@@ -8,8 +9,10 @@ pub(super) const DEFAULT_PLUGIN_DIR: &str = "/usr/libexec/kubernetes/kubelet-plu
 /// What a running kubelet was told; `None` where it was told nothing.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Kubelet {
-    /// `--volume-plugin-dir`, or `volumePluginDir` of its configuration file.
-    pub(super) plugin_dir: Option<PathBuf>,
+    /// `--volume-plugin-dir`.
+    plugin_dir: Option<PathBuf>,
+    /// `--config`, by a path that also leads there from another container.
+    config: Option<PathBuf>,
     /// `--root-dir`.
     pub(super) root: Option<PathBuf>,
 }
@@ -27,15 +30,41 @@ pub(super) fn running() -> Option<Kubelet> {
         // Some distributions run it as a subcommand: `k0s kubelet`, `hyperkube kubelet`.
         let is_kubelet =
             program == "kubelet" || arguments.get(1).is_some_and(|word| word == "kubelet");
-        is_kubelet.then(|| told(&arguments))
+        is_kubelet.then(|| told(&arguments, &process.path().join("root")))
     })
 }
 
-fn told(arguments: &[String]) -> Kubelet {
-    let configured = flag(arguments, "config").and_then(|path| std::fs::read_to_string(path).ok());
-    let in_file = configured.and_then(|text| setting(&text, "volumePluginDir"));
+impl Kubelet {
+    /// Where this kubelet looks for drivers. A configuration file that it was given and that cannot
+    /// be read is an error: the default may not be what it says.
+    pub(super) fn plugin_dir(&self) -> Result<PathBuf> {
+        let configured = || match &self.config {
+            None => Ok(None),
+            Some(path) => match std::fs::read_to_string(path) {
+                Ok(text) => Ok(setting(&text, "volumePluginDir").map(PathBuf::from)),
+                Err(error) => Err(Error::new(
+                    Kind::WrongState,
+                    format!(
+                        "the kubelet's configuration `{}` cannot be read: {error}",
+                        path.display()
+                    ),
+                )
+                .hint("name the plugin directory with --plugin-dir")),
+            },
+        };
+        let told = match &self.plugin_dir {
+            Some(path) => Some(path.clone()),
+            None => configured()?,
+        };
+        Ok(told.unwrap_or_else(|| DEFAULT_PLUGIN_DIR.into()))
+    }
+}
+
+fn told(arguments: &[String], root: &Path) -> Kubelet {
+    let beneath = |path: String| root.join(path.trim_start_matches('/'));
     Kubelet {
-        plugin_dir: flag(arguments, "volume-plugin-dir").or(in_file).map(PathBuf::from),
+        plugin_dir: flag(arguments, "volume-plugin-dir").map(PathBuf::from),
+        config: flag(arguments, "config").map(beneath),
         root: flag(arguments, "root-dir").map(PathBuf::from),
     }
 }
@@ -85,7 +114,7 @@ mod tests {
             ("kubelet --volume-plugin-dir=/a --volume-plugin-dir=/b", Some("/b"), None),
             ("kubelet --volume-plugin-dir-of-another=/a", None, None),
         ] {
-            let found = told(&words(command));
+            let found = told(&words(command), Path::new("/"));
             assert_eq!(found.plugin_dir.as_deref(), plugin_dir.map(Path::new), "{command}");
             assert_eq!(found.root.as_deref(), root.map(Path::new), "{command}");
         }

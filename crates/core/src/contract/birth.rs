@@ -43,7 +43,7 @@ fn another_volume_of_the_same_name_conflicts(ground: &Ground) {
     let mut thick = request.clone();
     thick.provisioning = Provisioning::Thick;
     let mut copied = request.clone();
-    copied.origin = Some(Origin { kind: OriginKind::Snapshot, name: named("no-such-snapshot") });
+    copied.origin = Some(Origin::named(OriginKind::Snapshot, named("no-such-snapshot")));
     let mut parameters = request;
     parameters.parameters.insert("onUnmount".into(), "remove".into());
     for (what, new) in [
@@ -119,7 +119,7 @@ fn a_killed_preparation_is_replaced(ground: &Ground) {
 fn nothing_half_made_is_left(ground: &Ground) {
     let (engine, pool) = (ground.engine(), ground.pool());
     let mut no_origin = ground.request("v", ground.any());
-    no_origin.origin = Some(Origin { kind: OriginKind::Snapshot, name: named("absent") });
+    no_origin.origin = Some(Origin::named(OriginKind::Snapshot, named("absent")));
     refused(engine.create(&ground.pool, &no_origin), Kind::NotFound, "an absent origin");
     let mut unknown = ground.request("v", ground.any());
     unknown.parameters.insert("no-such-parameter".into(), "x".into());
@@ -160,7 +160,7 @@ fn only_blank_storage_is_formatted(ground: &Ground) {
         refused(again, Kind::Internal, "formatting a volume that was born");
         let mut copy = born.clone();
         copy.birth = Birth::Preparing;
-        copy.origin = Some(Origin { kind: OriginKind::Volume, name: named("origin") });
+        copy.origin = Some(Origin::named(OriginKind::Volume, named("origin")));
         let copied = crate::engine::format(ground.backend.as_ref(), &pool, &mut copy);
         refused(copied, Kind::Internal, "formatting a copy");
         must(ground.engine().delete(&ground.pool, &born.name), "delete a volume");

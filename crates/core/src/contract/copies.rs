@@ -16,7 +16,7 @@ pub(super) const CHECKS: &[Check] = &[
 
 pub(super) fn copy_of(ground: &Ground, kind: OriginKind, origin: &str, name: &str) -> NewVolume {
     let mut new = NewVolume::new(named(name), 0);
-    new.origin = Some(Origin { kind, name: named(origin) });
+    new.origin = Some(Origin::named(kind, named(origin)));
     if !ground.limits {
         new.parameters.insert("limit".into(), "none".into());
     }

@@ -45,7 +45,7 @@ pub(super) fn capacity(backend: &dyn Backend, pool: &Pool) -> Result<Capacity> {
     let hidden = backend.catalog().preparing(pool)?.records;
     let visible = backend.catalog().volumes(pool)?.records;
     for volume in &visible {
-        let allocated = backend.allocated(pool, volume);
+        let allocated = || backend.allocated(pool, volume);
         let Some(has) = unless_deleted(backend, pool, volume, allocated)? else { continue };
         let has = has.min(volume.size);
         promised = promised.saturating_add(volume.size);

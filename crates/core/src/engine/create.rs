@@ -5,6 +5,7 @@
 use super::birth::{adopt, format};
 use super::{Engine, capacity, refusal};
 use crate::backend::{Backend, From};
+use crate::catalog::Existence;
 use crate::lock::Lock;
 use crate::plan::{Plan, Step, Wanted, plan};
 use crate::pool::Pool;
@@ -66,12 +67,14 @@ impl Engine {
         let exists = backend.catalog().volume(pool, &new.name)?;
         // A volume that is there is compared with the request, not with an origin that may be gone.
         let (from, _origin_lock) = match exists {
-            crate::catalog::Existence::Absent => self.origin(pool, new)?,
-            crate::catalog::Existence::Present(_) => (None, None),
+            Existence::Absent => self.origin(pool, new)?,
+            Existence::Present(_) => (None, None),
         };
         let mut record = wanted_record(backend, new, from.as_ref())?;
-        let (observed, present) =
-            self.observe(pool, &new.name, Default::default(), |found| same(found, new, backend))?;
+        let origin = self.origin_now(pool, new)?;
+        let (observed, present) = self.observe(pool, &new.name, Default::default(), |found| {
+            same(found, new, origin, backend)
+        })?;
         if let Some(found) = &present
             && new.origin.is_some()
             && new.size == 0
@@ -141,6 +144,22 @@ impl Engine {
         backend.catalog().begin(pool, record)
     }
 
+    /// The identity of what goes by the origin's name now; `None` when nothing does.
+    fn origin_now(&self, pool: &Pool, new: &NewVolume) -> Result<Option<Uuid>> {
+        let catalog = self.backend(pool)?.catalog();
+        let Some(origin) = &new.origin else {
+            return Ok(None);
+        };
+        Ok(match origin.kind {
+            OriginKind::Snapshot => {
+                present(catalog.snapshot(pool, &origin.name)?).map(|snapshot| snapshot.uuid)
+            }
+            OriginKind::Volume => {
+                present(catalog.volume(pool, &origin.name)?).map(|volume| volume.uuid)
+            }
+        })
+    }
+
     /// Finds what the new volume is copied from, and locks it where it could change.
     fn origin(&self, pool: &Pool, new: &NewVolume) -> Result<(Option<From>, Option<Lock>)> {
         let Some(origin) = &new.origin else {
@@ -176,6 +195,10 @@ fn wanted_record(
         Some(From::Volume(volume)) => (volume.size, Some(volume.content), volume.filesystem_size),
         None => (0, None, 0),
     };
+    let origin_uuid = from.map(|from| match from {
+        From::Snapshot(snapshot) => snapshot.uuid,
+        From::Volume(volume) => volume.uuid,
+    });
     let content = new.content.or(origin_content).unwrap_or(default_content(backend));
     if let Some(origin_content) = origin_content.filter(|origin| *origin != content) {
         return Err(Error::new(
@@ -210,7 +233,7 @@ fn wanted_record(
         provisioning: new.provisioning,
         birth: Birth::Preparing,
         filesystem_size: if from.is_some() { origin_grown } else { size },
-        origin: new.origin.clone(),
+        origin: new.origin.clone().map(|origin| Origin { uuid: origin_uuid, ..origin }),
         created: now(),
         parameters: new.parameters.clone(),
     })
@@ -220,13 +243,37 @@ fn default_content(backend: &dyn Backend) -> Content {
     backend.contents().first().copied().unwrap_or(Content::Directory)
 }
 
-/// True when the volume that is there is what was asked for, its size aside.
-fn same(found: &VolumeRecord, new: &NewVolume, backend: &dyn Backend) -> bool {
+fn present<R>(existence: Existence<R>) -> Option<R> {
+    match existence {
+        Existence::Present(record) => Some(record),
+        Existence::Absent => None,
+    }
+}
+
+/// True when the volume that is there is what was asked for, its size aside. `origin` is what goes by
+/// the origin's name now: once that is gone, the name is all there is to compare.
+fn same(
+    found: &VolumeRecord,
+    new: &NewVolume,
+    origin: Option<Uuid>,
+    backend: &dyn Backend,
+) -> bool {
     let open = if new.origin.is_some() { found.content } else { default_content(backend) };
     new.content.unwrap_or(open) == found.content
         && found.provisioning == new.provisioning
-        && found.origin == new.origin
+        && same_origin(found.origin.as_ref(), new.origin.as_ref(), origin)
         && found.parameters == new.parameters
+}
+
+fn same_origin(found: Option<&Origin>, wanted: Option<&Origin>, now: Option<Uuid>) -> bool {
+    match (found, wanted) {
+        (None, None) => true,
+        (Some(found), Some(wanted)) => {
+            let named = (found.kind, &found.name) == (wanted.kind, &wanted.name);
+            named && (now.is_none() || found.uuid.is_none() || found.uuid == now)
+        }
+        _ => false,
+    }
 }
 
 /// A plan gave a step that its operation does not know: a bug, told as one.

@@ -14,6 +14,7 @@ mod reconcile;
 mod snapshot;
 mod steps;
 mod trash;
+mod unmount;
 
 #[cfg(feature = "contract")]
 pub(crate) use birth::format;
@@ -24,7 +25,7 @@ pub use pools::NewPool;
 pub use reconcile::{Finding, Outcome};
 
 use crate::backend::{Abilities, Backend, Place};
-use crate::catalog::Existence;
+use crate::catalog::{Existence, Listing};
 use crate::lock::{self, Lock, Mode};
 use crate::plan::Conflict;
 use crate::pool::{Pool, State};
@@ -92,11 +93,7 @@ impl Engine {
     /// All volumes of a pool that have a readable record; what has none is logged.
     pub fn volumes(&self, pool: &Name) -> Result<Vec<VolumeRecord>> {
         let pool = self.open(pool)?;
-        let listing = self.backend(&pool)?.catalog().volumes(&pool)?;
-        for (place, error) in &listing.unreadable {
-            log::warn!("`{place}` of pool `{}` is left out: {error}", pool.name());
-        }
-        Ok(listing.records)
+        Ok(readable(&pool, self.backend(&pool)?.catalog().volumes(&pool)?))
     }
 
     /// The snapshot `name`.
@@ -108,7 +105,7 @@ impl Engine {
     /// All snapshots of a pool that have a readable record.
     pub fn snapshots(&self, pool: &Name) -> Result<Vec<SnapshotRecord>> {
         let pool = self.open(pool)?;
-        Ok(self.backend(&pool)?.catalog().snapshots(&pool)?.records)
+        Ok(readable(&pool, self.backend(&pool)?.catalog().snapshots(&pool)?))
     }
 
     /// Bytes of the pool that each of `volumes` alone takes now.
@@ -116,7 +113,7 @@ impl Engine {
         let pool = self.open(pool)?;
         let backend = self.backend(&pool)?;
         let allocated = |volume| {
-            let allocated = backend.allocated(&pool, volume);
+            let allocated = || backend.allocated(&pool, volume);
             Ok(unless_deleted(backend, &pool, volume, allocated)?.unwrap_or(0))
         };
         volumes.iter().map(allocated).collect()
@@ -135,7 +132,7 @@ impl Engine {
     pub fn mounts(&self, pool: &Name, volume: &VolumeRecord) -> Result<Vec<PathBuf>> {
         let pool = self.open(pool)?;
         let backend = self.backend(&pool)?;
-        let mounts = observe::mounts(backend, &pool, volume);
+        let mounts = || observe::mounts(backend, &pool, volume);
         let mounts = unless_deleted(backend, &pool, volume, mounts)?.unwrap_or_default();
         Ok(mounts.into_iter().map(|entry| entry.point).collect())
     }
@@ -192,6 +189,14 @@ impl Engine {
     fn lock_promises(&self, pool: &Pool) -> Result<Lock> {
         lock::acquire(&pool.locks, "promises", Mode::Exclusive, self.wait)
     }
+}
+
+/// The records of a listing; what has none is logged.
+fn readable<R>(pool: &Pool, listing: Listing<R>) -> Vec<R> {
+    for (place, error) in &listing.unreadable {
+        log::warn!("`{place}` of pool `{}` is left out: {error}", pool.name());
+    }
+    listing.records
 }
 
 fn volume_key(name: &Name) -> String {

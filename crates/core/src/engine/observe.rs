@@ -172,20 +172,24 @@ pub(super) fn mounts(
         .collect())
 }
 
-/// What was learnt of a volume without its lock; `None` where that failed because the volume was
-/// deleted meanwhile.
+/// What can be learnt of a volume without its lock; `None` where it was deleted meanwhile.
 pub(super) fn unless_deleted<T>(
     backend: &dyn Backend,
     pool: &Pool,
     volume: &VolumeRecord,
-    learnt: Result<T>,
+    learn: impl Fn() -> Result<T>,
 ) -> Result<Option<T>> {
-    let Err(error) = learnt else { return learnt.map(Some) };
-    match backend.catalog().volume(pool, &volume.name) {
-        Ok(Existence::Present(found)) if found.uuid == volume.uuid => Err(error),
-        Ok(_) => Ok(None),
-        Err(_) => Err(error),
+    // It may have been deleted and brought back again.
+    for _ in 0..3 {
+        if let Ok(learnt) = learn() {
+            return Ok(Some(learnt));
+        }
+        match backend.catalog().volume(pool, &volume.name)? {
+            Existence::Present(found) if found.uuid == volume.uuid => {}
+            _ => return Ok(None),
+        }
     }
+    learn().map(Some)
 }
 
 /// True when the volume is attached to no device. The kernel, or a program that looks at every new

@@ -21,42 +21,44 @@ pub struct NewPool {
     pub backend: String,
     /// Its directory; `None` for `<state>/pools/<name>`.
     pub path: Option<PathBuf>,
-    /// Bytes that may be promised for each byte there is; at least 1 is sensible, 1 the default.
-    pub overcommit: f64,
-    /// How long deleted things stay in the trash.
-    pub trash_retention: Duration,
+    /// Bytes that may be promised for each byte there is; `None` for 1, or for what an adopted pool has.
+    pub overcommit: Option<f64>,
+    /// How long deleted things stay in the trash; `None` for a day, or for what an adopted pool has.
+    pub trash_retention: Option<Duration>,
     /// What its backend wants to know.
     pub parameters: BTreeMap<String, String>,
 }
 
 impl NewPool {
-    /// A pool with the defaults: no over-commit, and a day for second thoughts.
+    /// A pool with the defaults.
     pub fn new(name: Name, backend: impl Into<String>) -> NewPool {
         NewPool {
             name,
             backend: backend.into(),
             path: None,
-            overcommit: 1.0,
-            trash_retention: Duration::from_secs(24 * 3600),
+            overcommit: None,
+            trash_retention: None,
             parameters: BTreeMap::new(),
         }
     }
 }
 
 impl Engine {
-    /// Makes a pool, or adopts the one that is at the path already under the same name and backend.
+    /// Makes a pool, or adopts the one that is at the path already under the same name and backend and
+    /// changes what is asked to be changed.
     pub fn create_pool(&self, new: &NewPool) -> Result<PoolRecord> {
         preflight::kernel()?;
         self.backend_named(&new.backend)?;
-        if !(0.1..=1000.0).contains(&new.overcommit) {
+        if let Some(overcommit) = new.overcommit.filter(|ratio| !(0.1..=1000.0).contains(ratio)) {
             return Err(Error::new(
                 Kind::OutOfRange,
-                format!("over-commit {} is out of range", new.overcommit),
+                format!("over-commit {overcommit} is out of range"),
             )
             .hint("1 promises no more than there is; 0.1 to 1000 is possible"));
         }
         if new.path.as_deref().is_some_and(|path| !path.is_absolute()) {
-            return Err(Error::new(Kind::Invalid, "the path of a pool must be absolute"));
+            return Err(Error::new(Kind::Invalid, "the path of a pool must be absolute")
+                .hint("it is where the pool is for as long as it lives"));
         }
         let locks = becket_sys::beneath::ensure_path(&self.state.path().join("locks"))?;
         let _lock =
@@ -71,7 +73,7 @@ impl Engine {
         }
         let dir = self.state.make_place(&new.name, new.path.as_deref())?;
         let pool = match read_record(&dir)? {
-            Some(record) => self.state.pool(record, dir)?,
+            Some(record) => self.state.pool(changed(record, new), dir)?,
             None => self.state.pool(new_record(new), dir)?,
         };
         // The record last: with it the directory is a pool, and a whole one.
@@ -88,7 +90,8 @@ impl Engine {
             Ok(there) if there != place && new.path.is_some() => Err(Error::new(
                 Kind::Conflict,
                 format!("pool `{}` exists at `{}`", new.name, there.display()),
-            )),
+            )
+            .hint("if that place is gone for good, `becket pool delete --forget` forgets it")),
             Err(_) if new.path.is_some() && known != place && Dir::open(&known).is_ok() => {
                 Err(Error::new(
                     Kind::Conflict,
@@ -126,12 +129,31 @@ impl Engine {
         Ok(names.into_iter().map(|name| (name.clone(), self.state.open_pool(&name))).collect())
     }
 
-    /// Deletes an empty pool. Anything in it, the trash included, stops the deletion.
-    pub fn delete_pool(&self, name: &Name) -> Result<()> {
+    /// Forgets where a pool with a path of its own is. Nothing in it is touched, and creating it again
+    /// with its path adopts it. False when this node does not know it.
+    pub fn forget_pool(&self, name: &Name) -> Result<bool> {
         let locks = becket_sys::beneath::ensure_path(&self.state.path().join("locks"))?;
         let _lock = lock::acquire(&locks, &format!("pool-{name}"), Mode::Exclusive, self.wait)?;
         if !self.state.knows_pool(name)? {
-            return Ok(());
+            return Ok(false);
+        }
+        if std::fs::read_link(self.state.place_of(name, None)).is_err() {
+            return Err(Error::new(
+                Kind::WrongState,
+                format!("pool `{name}` is at its default place and cannot be forgotten"),
+            )
+            .hint("move its directory away by hand if you want to keep what is in it"));
+        }
+        self.state.forget_pool(name).map(|()| true)
+    }
+
+    /// Deletes an empty pool. Anything in it, the trash included, stops the deletion. False when this
+    /// node does not know it.
+    pub fn delete_pool(&self, name: &Name) -> Result<bool> {
+        let locks = becket_sys::beneath::ensure_path(&self.state.path().join("locks"))?;
+        let _lock = lock::acquire(&locks, &format!("pool-{name}"), Mode::Exclusive, self.wait)?;
+        if !self.state.knows_pool(name)? {
+            return Ok(false);
         }
         let pool = self.state.open_pool(name)?;
         let backend = self.backend(&pool)?;
@@ -145,7 +167,7 @@ impl Engine {
             pool.dir.remove_dir(area)?;
         }
         pool.dir.remove_file(PoolRecord::FILE)?;
-        self.state.forget_pool(name)
+        self.state.forget_pool(name).map(|()| true)
     }
 }
 
@@ -204,14 +226,26 @@ fn refuse_used(backend: &dyn Backend, pool: &Pool) -> Result<()> {
     }
 }
 
+/// How long deleted things stay in the trash unless told otherwise.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn changed(found: PoolRecord, new: &NewPool) -> PoolRecord {
+    let retention = new.trash_retention.map(|time| time.as_secs());
+    PoolRecord {
+        overcommit: new.overcommit.unwrap_or(found.overcommit),
+        trash_retention_seconds: retention.unwrap_or(found.trash_retention_seconds),
+        ..found
+    }
+}
+
 fn new_record(new: &NewPool) -> PoolRecord {
     PoolRecord {
         format: FORMAT,
         uuid: Uuid::new_v4(),
         name: new.name.clone(),
         backend: new.backend.clone(),
-        overcommit: new.overcommit,
-        trash_retention_seconds: new.trash_retention.as_secs(),
+        overcommit: new.overcommit.unwrap_or(1.0),
+        trash_retention_seconds: new.trash_retention.unwrap_or(DAY).as_secs(),
         created: record::now(),
         parameters: new.parameters.clone(),
     }

@@ -4,7 +4,7 @@
 //! is reported, and a person decides: nothing is ever deleted because something seems to miss it.
 
 use super::Engine;
-use super::observe::{leftover as is_left_over, mounts, unless_deleted};
+use super::observe::{at_rest, leftover as is_left_over, mounts};
 use super::snapshot::thaw_left;
 use crate::backend::Backend;
 use crate::catalog::Existence;
@@ -139,18 +139,29 @@ impl Engine {
         record: &VolumeRecord,
         findings: &mut Vec<Finding>,
     ) -> Result<()> {
-        if let Some(_lock) = attempt(pool, "volume", &record.name)?
-            && thaw_left(backend, pool, record)?
-        {
+        // Who has the lock leaves it as it should be, or is killed and told of the next time.
+        let Some(_lock) = attempt(pool, "volume", &record.name)? else {
+            return Ok(());
+        };
+        // It may have been deleted, made anew or grown since the list was made.
+        let Existence::Present(record) = backend.catalog().volume(pool, &record.name)? else {
+            return Ok(());
+        };
+        if thaw_left(backend, pool, &record)? {
             let what =
                 format!("volume `{}` was left frozen by a snapshot that was killed", record.name);
             findings.push(repaired(what));
         }
-        let stored = backend.stored(pool, record);
-        let Some(stored) = unless_deleted(backend, pool, record, stored).transpose() else {
-            return Ok(());
-        };
-        match stored {
+        if record.content.filesystem().is_some()
+            && mounts(backend, pool, &record)?.is_empty()
+            && !at_rest(backend, pool, &record)?
+        {
+            findings.push(reported(format!(
+                "volume `{}` is attached to a device, and nothing of it is mounted here",
+                record.name
+            )));
+        }
+        match backend.stored(pool, &record) {
             Ok(stored)
                 if stored < record.filesystem_size && record.content.filesystem().is_some() =>
             {
@@ -160,14 +171,6 @@ impl Engine {
                 )));
             }
             Ok(stored) if stored < record.size => {
-                let Some(_lock) = attempt(pool, "volume", &record.name)? else {
-                    return Ok(());
-                };
-                // It may have been deleted or grown since the list was made.
-                let Existence::Present(record) = backend.catalog().volume(pool, &record.name)?
-                else {
-                    return Ok(());
-                };
                 let what = format!("the expansion of volume `{}` was cut short", record.name);
                 findings.push(match backend.grow(pool, &record, stored) {
                     Ok(()) => repaired(what),

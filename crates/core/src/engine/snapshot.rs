@@ -40,12 +40,18 @@ impl Engine {
         let _snapshot_lock = self.lock_snapshot(&pool, name)?;
         let backend = self.backend(&pool)?;
         if let Existence::Present(found) = backend.catalog().snapshot(&pool, name)? {
-            return match found.volume == *volume {
+            // Once the volume is gone, its name is all there is to compare.
+            let same = match backend.catalog().volume(&pool, volume)? {
+                Existence::Present(now) => found.volume_uuid == now.uuid,
+                Existence::Absent => found.volume == *volume,
+            };
+            return match same {
                 true => Ok(found),
                 false => Err(Error::new(
                     Kind::Conflict,
-                    format!("snapshot `{name}` exists and is of volume `{}`", found.volume),
-                )),
+                    format!("snapshot `{name}` exists and is of another volume `{}`", found.volume),
+                )
+                .hint("use another name, or delete it first")),
             };
         }
         let source = self.present(&pool, volume)?;
@@ -145,18 +151,19 @@ fn mark_of(volume: &VolumeRecord) -> String {
 }
 
 /// Thaws the volume if somebody who held it still was killed, guard and all. The caller has the
-/// volume's lock, so nobody holds it still now. False when there was nothing to do.
+/// volume's lock, so nobody holds it still now. False when it was not frozen.
 pub(super) fn thaw_left(backend: &dyn Backend, pool: &Pool, volume: &VolumeRecord) -> Result<bool> {
     let mark = mark_of(volume);
     if !pool.locks.contains(&mark)? {
         return Ok(false);
     }
-    if let Some(mounted) = mounts(backend, pool, volume)?.first() {
-        let root = Dir::open(&mounted.point)?.open_file(".", OFlags::RDONLY | OFlags::DIRECTORY)?;
-        freeze::thaw(&root, &mounted.point)?;
-    }
+    let mounts = mounts(backend, pool, volume)?;
+    let thawed = match mounts.iter().find_map(root_of) {
+        Some((mounted, root)) => freeze::thaw(&root, &mounted.point)?,
+        None => false,
+    };
     pool.locks.remove_file(mark)?;
-    Ok(true)
+    Ok(thawed)
 }
 
 /// What is mounted there, opened; `None` where something else is mounted over it.

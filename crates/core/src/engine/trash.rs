@@ -3,7 +3,7 @@
 use super::create::unreachable_step;
 use super::observe::{Places, at_rest};
 use super::steps::unmount_all;
-use super::{Engine, refusal, snapshot_key, volume_key};
+use super::{Engine, readable, refusal, snapshot_key, volume_key};
 use crate::catalog::Existence;
 use crate::plan::{Conflict, Plan, Step, Wanted, plan};
 use crate::pool::Pool;
@@ -14,8 +14,9 @@ use uuid::Uuid;
 
 impl Engine {
     /// Deletes a volume that nobody uses: it goes to the trash in one step, and for good when the
-    /// pool's retention is over. An absent volume of a healthy pool is deleted already.
-    pub fn delete(&self, pool: &Name, name: &Name) -> Result<()> {
+    /// pool's retention is over. An absent volume of a healthy pool is deleted already, and the answer
+    /// is false.
+    pub fn delete(&self, pool: &Name, name: &Name) -> Result<bool> {
         let pool = self.open(pool)?;
         let lock = self.lock_volume(&pool, name)?;
         let backend = self.backend(&pool)?;
@@ -45,27 +46,33 @@ impl Engine {
             }
         }
         self.empty_expired(&pool);
-        lock.retire(&pool.locks, &volume_key(name))
+        lock.retire(&pool.locks, &volume_key(name))?;
+        Ok(record.is_some())
     }
 
-    /// Deletes a snapshot; volumes restored from it and the volume it was taken of are untouched.
-    pub fn delete_snapshot(&self, pool: &Name, name: &Name) -> Result<()> {
+    /// Deletes a snapshot; volumes restored from it and the volume it was taken of are untouched. False
+    /// when it was absent already.
+    pub fn delete_snapshot(&self, pool: &Name, name: &Name) -> Result<bool> {
         let pool = self.open(pool)?;
         let lock = self.lock_snapshot(&pool, name)?;
         let backend = self.backend(&pool)?;
-        if let Existence::Present(record) = backend.catalog().snapshot(&pool, name)? {
-            backend
-                .catalog()
-                .retire(&pool, &ticket(&pool, TrashKind::Snapshot, name, record.size))?;
-        }
+        let present = match backend.catalog().snapshot(&pool, name)? {
+            Existence::Present(record) => {
+                let ticket = ticket(&pool, TrashKind::Snapshot, name, record.size);
+                backend.catalog().retire(&pool, &ticket)?;
+                true
+            }
+            Existence::Absent => false,
+        };
         self.empty_expired(&pool);
-        lock.retire(&pool.locks, &snapshot_key(name))
+        lock.retire(&pool.locks, &snapshot_key(name))?;
+        Ok(present)
     }
 
     /// What is in the pool's trash.
     pub fn trash(&self, pool: &Name) -> Result<Vec<TrashRecord>> {
         let pool = self.open(pool)?;
-        Ok(self.backend(&pool)?.catalog().trash(&pool)?.records)
+        Ok(readable(&pool, self.backend(&pool)?.catalog().trash(&pool)?))
     }
 
     /// Brings something back from the trash under its old name.

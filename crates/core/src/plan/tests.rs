@@ -112,7 +112,6 @@ fn the_table_of_decisions() {
             Plan::Steps(vec![Step::Unstage, Step::Trash]),
         ),
         ("deleting the absent is done", none, Wanted::Absent, Plan::Nothing),
-        ("unmounting what is not mounted is done", observed(), Wanted::Unpublished, Plan::Nothing),
     ];
     for (sentence, observed, wanted, expected) in table {
         assert_eq!(plan(&observed, wanted), expected, "{sentence}");
@@ -145,7 +144,6 @@ fn take(step: Step, mut world: Observed, wanted: Wanted) -> Observed {
             change(&mut world, |facts| facts.grown = facts.promised);
         }
         Step::Bind { readonly } => world.target = Spot::Ours { readonly },
-        Step::UnmountTarget => world.target = Spot::Free,
         Step::Unstage => world.staging = Spot::Free,
         Step::Detach => world.attached = false,
         Step::Trash => world.volume = None,
@@ -194,7 +192,6 @@ fn wishes() -> impl Strategy<Value = Wanted> {
         (1..9u64).prop_map(|size| Wanted::Size(size * MIB)),
         Just(Wanted::Staged),
         any::<bool>().prop_map(|readonly| Wanted::Published { readonly }),
-        Just(Wanted::Unpublished),
         Just(Wanted::Unstaged),
         Just(Wanted::Absent),
     ]

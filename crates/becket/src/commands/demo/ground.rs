@@ -196,7 +196,7 @@ impl Ground {
         started: Instant,
         result: Result<String>,
     ) -> Result<()> {
-        let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
+        let milliseconds = (started.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;
         let words = match &result {
             Ok(words) => words.clone(),
             Err(error) => error.to_string(),
