@@ -141,6 +141,7 @@ fn words_go_to_stderr_and_tables_to_stdout() {
         (["volume", "list"], "NAME  SIZE"),
         (["snapshot", "list"], "NAME  VOLUME"),
         (["trash", "list"], "ID  KIND"),
+        (["completions", "bash"], "_becket()"),
     ] {
         let ran = node.becket(&arguments).succeeds();
         assert!(ran.stdout.starts_with(header), "{}: {}", ran.call, ran.stdout);

@@ -124,7 +124,7 @@ fn a_driver_is_not_uninstalled_under_its_pods() {
             node.unchanged_since(&before, &ran.call);
         }
     };
-    in_use("2 volumes mounted");
+    in_use("are mounted, 2 times");
     uninstall("directory").succeeds();
     node.install(&["--attachable"]).succeeds();
     node.image(&["unmount", &pod]).succeeds();
@@ -158,6 +158,9 @@ fn only_files_of_our_own_are_removed() {
     let before = node.fingerprint();
     node.becket(&arguments).fails(1, &["not installed by becket"]);
     node.unchanged_since(&before, "an uninstall of somebody's driver");
+    node.install(&[]).fails(1, &["not installed by becket"]);
+    node.unchanged_since(&before, "an installation over somebody's driver");
+    std::fs::remove_dir_all(node.path("plugins/becket~image")).unwrap();
     // Somebody's file beside our own.
     node.install(&[]).succeeds();
     for stray in ["notes.txt", "image.bak", "directory/file"] {

@@ -57,7 +57,7 @@ fn no_reply_and_no_log_line_holds_a_secret() {
     }
     let lines = std::fs::read_to_string(&log).unwrap();
     assert!(lines.lines().count() > failures, "{lines}");
-    assert!(lines.contains("mount done") && lines.contains("mount failed"), "{lines}");
+    assert!(lines.contains("` done in") && lines.contains("` failed after"), "{lines}");
     assert!(!lines.contains(&SECRET[..12]), "{lines}");
     let mode = std::fs::metadata(&log).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "others can read the log: {mode:o}");

@@ -28,6 +28,8 @@ pub enum Before {
     MountedXfs,
     /// A volume with a directory for each pod, which goes with the pod; mounted.
     MountedPassing,
+    /// A volume that an attachable driver has mounted for the node.
+    Staged,
     /// The volume and a snapshot `s` of it.
     Snapshot,
 }
@@ -49,6 +51,9 @@ pub struct After {
 
 const ONE: After =
     After { volumes: &[("v", 32)], snapshots: &[], trash: 0, mounted: false, data_in: Some("v") };
+
+/// Stands for the installed driver, with the attach and device callouts.
+pub const DRIVER: &str = "(driver)";
 
 const LIMITLESS: &str = "--parameter=limit=none";
 
@@ -156,6 +161,29 @@ pub const CASES: &[Case] = &[
         before: Before::Volume,
         operation: |_| words("volume delete v --pool pool"),
         after: After { volumes: &[], trash: 1, data_in: None, ..ONE },
+    },
+    Case {
+        name: "image, attachable: mountdevice",
+        backend: "image",
+        before: Before::Volume,
+        operation: |world| {
+            vec![DRIVER.into(), "mountdevice".into(), world.device(), "".into(), world.options("")]
+        },
+        after: ONE,
+    },
+    Case {
+        name: "image, attachable: mount",
+        backend: "image",
+        before: Before::Staged,
+        operation: |world| vec![DRIVER.into(), "mount".into(), world.pod(), world.options("")],
+        after: After { mounted: true, ..ONE },
+    },
+    Case {
+        name: "image, attachable: unmountdevice",
+        backend: "image",
+        before: Before::Staged,
+        operation: |world| vec![DRIVER.into(), "unmountdevice".into(), world.device()],
+        after: ONE,
     },
     Case {
         name: "directory: create",

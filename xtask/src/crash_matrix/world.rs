@@ -1,6 +1,6 @@
 //! A throw-away node for one kill: a state directory and a kubelet's root.
 
-use super::cases::{After, Before, Case};
+use super::cases::{After, Before, Case, DRIVER};
 use crate::run::{Failed, Outcome};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -36,17 +36,48 @@ impl World {
         std::fs::create_dir_all(world.pod())
             .map_err(|error| Failed::new(format!("cannot make a world: {error}")))?;
         world.becket(&["pool", "create", "pool", "--backend", case.backend])?;
+        world.install()?;
         if case.before != Before::Nothing {
             world.make_volume(case.before)?;
         }
         match case.before {
             Before::Nothing | Before::Volume => {}
             Before::Mounted | Before::MountedXfs | Before::MountedPassing => world.mount("v")?,
+            Before::Staged => {
+                let options = world.options("");
+                world.becket(&[DRIVER, "mountdevice", &world.device(), "", &options]).map(drop)?;
+            }
             Before::Snapshot => world
                 .becket(&["snapshot", "create", "s", "--pool", "pool", "--volume", "v"])
                 .map(drop)?,
         }
         Ok(world)
+    }
+
+    /// An attachable driver, as `becket install` would leave it.
+    fn install(&self) -> Outcome {
+        let failed = |error: std::io::Error| Failed::new(format!("cannot install: {error}"));
+        let driver = self.driver();
+        let directory = driver.parent().unwrap_or(&self.root);
+        std::fs::create_dir_all(directory).map_err(failed)?;
+        std::os::unix::fs::symlink(&self.binary, &driver).map_err(failed)?;
+        let (state, kubelet) = (self.path("state"), self.path("kubelet"));
+        let record = format!(
+            r#"{{"stateDir":"{}","kubeletRoot":"{}","attachable":true}}"#,
+            state.display(),
+            kubelet.display()
+        );
+        std::fs::write(directory.join(".install.json"), record).map_err(failed)
+    }
+
+    fn driver(&self) -> PathBuf {
+        self.path("plugins/becket~image/image")
+    }
+
+    /// The directory in which an attachable volume is mounted for the node.
+    pub fn device(&self) -> String {
+        let below = "kubelet/plugins/kubernetes.io/flexvolume/becket/image/mounts/pv";
+        self.path(below).display().to_string()
     }
 
     fn make_volume(&self, before: Before) -> Outcome {
@@ -83,7 +114,7 @@ impl World {
     /// The options of the volume `v`, with more of them.
     pub fn options(&self, more: &str) -> String {
         format!(
-            r#"{{"kubernetes.io/pod.name":"p","kubernetes.io/readwrite":"rw","name":"v","pool":"pool"{more}}}"#
+            r#"{{"kubernetes.io/pod.name":"p","kubernetes.io/pvOrVolumeName":"pv","kubernetes.io/readwrite":"rw","name":"v","pool":"pool"{more}}}"#
         )
     }
 
@@ -102,8 +133,12 @@ impl World {
         let output = self.path("output");
         let failed = |error: std::io::Error| Failed::new(format!("cannot run `{shown}`: {error}"));
         let file = std::fs::File::create(&output).map_err(failed)?;
+        let (program, arguments) = match arguments.split_first() {
+            Some((first, rest)) if first == DRIVER => (self.driver(), rest.to_vec()),
+            _ => (self.binary.clone(), arguments),
+        };
         let mut child = wrapper
-            .arg(&self.binary)
+            .arg(program)
             .args(&arguments)
             .env("BECKET_STATE_DIR", self.path("state"))
             .env("BECKET_KUBELET_ROOT", self.path("kubelet"))
@@ -165,6 +200,7 @@ impl World {
         if after.mounted {
             self.unmount()?;
         }
+        self.becket(&[DRIVER, "unmountdevice", &self.device()])?;
         if case.before == Before::MountedPassing {
             let kept = names(&self.path("state/pools/pool/volumes/v/data"));
             self.compare("directories of pods", kept.join(" "), "")?;
