@@ -10,6 +10,8 @@ use becket_core::record::{self, Record, SnapshotRecord, TrashKind, TrashRecord, 
 use becket_core::{Error, Kind, Pool, Result};
 use becket_sys::Errno;
 use becket_sys::beneath::Dir;
+use becket_sys::mountinfo;
+use std::path::Path;
 use uuid::Uuid;
 
 /// How names of discarded things begin.
@@ -131,10 +133,24 @@ pub(super) fn remove(pool: &Pool, id: &str, release: fn(&Dir) -> Result<()>) -> 
     Ok(area.purge(id)?)
 }
 
-/// Removes everything discarded: what a removal that was killed left.
+/// Removes everything discarded: what a removal that was killed left. A pod's directory that is still
+/// mounted stays: somebody is about to unmount it, or was killed before that.
 pub(super) fn sweep(pool: &Pool, release: fn(&Dir) -> Result<()>) -> Result<()> {
-    for id in area(pool)?.names()?.into_iter().filter(|id| id.starts_with(DISCARDED)) {
+    let discarded = area(pool)?.names()?.into_iter().filter(|id| id.starts_with(DISCARDED));
+    let (of_pods, others): (Vec<String>, Vec<String>) =
+        discarded.partition(|id| id.starts_with(OF_A_POD));
+    for id in others {
         remove(pool, &id, release)?;
+    }
+    if of_pods.is_empty() {
+        return Ok(());
+    }
+    let mounts = mountinfo::read()?;
+    for id in of_pods {
+        let here = Path::new(TRASH).join(&id);
+        if !mounts.iter().any(|entry| entry.root.ends_with(&here)) {
+            remove(pool, &id, release)?;
+        }
     }
     Ok(())
 }

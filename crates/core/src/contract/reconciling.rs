@@ -98,7 +98,10 @@ fn a_frozen_volume_of_the_dead_is_thawed(ground: &Ground) {
     ground.create("v", content);
     ground.stage("v");
     let pod = ground.publish("v", "pod", false);
-    let fsfreeze = |how| std::process::Command::new("fsfreeze").arg(how).arg(&pod).status();
+    let fsfreeze = |how| {
+        let mut command = std::process::Command::new("fsfreeze");
+        command.arg(how).arg(&pod).stderr(std::process::Stdio::null()).status()
+    };
     if !fsfreeze("-f").is_ok_and(|status| status.success()) {
         eprintln!("    not checked: this host cannot freeze a filesystem with fsfreeze");
     } else {

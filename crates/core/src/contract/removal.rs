@@ -14,6 +14,7 @@ pub(super) const CHECKS: &[Check] = &[
     ),
     (purging_stays_on_its_own_mount, "purging stays on its own mount"),
     (a_pool_in_use_is_not_deleted, "a pool with anything in it is not deleted"),
+    (what_is_still_shown_is_not_swept, "a pod's directory that is still mounted is not swept"),
 ];
 
 fn what_is_in_use_is_not_deleted(ground: &Ground) {
@@ -188,4 +189,30 @@ fn a_pool_in_use_is_not_deleted(ground: &Ground) {
     must(engine.delete_pool(&ground.pool), "delete an empty pool");
     refused(engine.open(&ground.pool), Kind::NotFound, "opening the deleted pool");
     must(engine.delete_pool(&ground.pool), "delete it again");
+}
+
+/// As if becket were killed, or the mount were busy, between setting aside and unmounting.
+fn what_is_still_shown_is_not_swept(ground: &Ground) {
+    if ground.any() != Content::Directory {
+        return;
+    }
+    let new = ground.request("v", Content::Directory);
+    let target = ground.target("pod");
+    let publication = Publication { below: Some("web/a".to_owned()), ..Publication::default() };
+    let engine = ground.engine();
+    must(engine.mount(&ground.pool, &new.name, Some(&new), &target, &publication), "mount");
+    write(&target.path().join("file"), b"shown");
+    let (pool, record) = (ground.pool(), ground.record("v"));
+    let aside = ground.backend.set_aside(&pool, &record, "web/a").unwrap();
+    must(ground.backend.catalog().sweep(&pool), "sweep");
+    expect_file(&target.path().join("file"), b"shown");
+    must(ground.backend.bring_back(&pool, &record, "web/a", &aside), "bring back");
+    must(engine.unmount(&target), "unmount");
+    must(engine.mount(&ground.pool, &new.name, None, &target, &publication), "mount again");
+    expect_file(&target.path().join("file"), b"shown");
+    let aside = ground.backend.set_aside(&pool, &record, "web/a").unwrap();
+    must(engine.unmount(&target), "unmount what was set aside");
+    must(ground.backend.catalog().sweep(&pool), "sweep again");
+    assert!(!pool.dir.path().join("trash").join(aside).exists(), "it is not removed at last");
+    must(engine.reconcile(&ground.pool), "reconcile");
 }

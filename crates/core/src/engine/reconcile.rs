@@ -152,15 +152,6 @@ impl Engine {
                 format!("volume `{}` was left frozen by a snapshot that was killed", record.name);
             findings.push(repaired(what));
         }
-        if record.content.filesystem().is_some()
-            && mounts(backend, pool, &record)?.is_empty()
-            && !at_rest(backend, pool, &record)?
-        {
-            findings.push(reported(format!(
-                "volume `{}` is attached to a device, and nothing of it is mounted here",
-                record.name
-            )));
-        }
         match backend.stored(pool, &record) {
             Ok(stored)
                 if stored < record.filesystem_size && record.content.filesystem().is_some() =>
@@ -176,6 +167,12 @@ impl Engine {
                     Ok(()) => repaired(what),
                     Err(error) => reported(format!("{what}: {error}")),
                 });
+            }
+            Ok(_) if is_idle(backend, pool, &record)? => {
+                findings.push(reported(format!(
+                    "volume `{}` is attached to a device, and nothing of it is mounted here",
+                    record.name
+                )));
             }
             Ok(_) => {}
             Err(error) => findings.push(reported(format!("volume `{}`: {error}", record.name))),
@@ -207,6 +204,13 @@ fn leftover(
         Ok(()) => repaired(what),
         Err(error) => reported(format!("{what}: {error}")),
     }))
+}
+
+/// True for a filesystem's volume that has a device and no mount: raw block is used without one.
+fn is_idle(backend: &dyn Backend, pool: &Pool, record: &VolumeRecord) -> Result<bool> {
+    Ok(record.content.filesystem().is_some()
+        && mounts(backend, pool, record)?.is_empty()
+        && !at_rest(backend, pool, record)?)
 }
 
 fn is_used(
