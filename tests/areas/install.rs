@@ -124,11 +124,11 @@ fn a_driver_is_not_uninstalled_under_its_pods() {
             node.unchanged_since(&before, &ran.call);
         }
     };
-    in_use("are mounted, 2 times");
+    in_use("and 1 more");
     uninstall("directory").succeeds();
     node.install(&["--attachable"]).succeeds();
     node.image(&["unmount", &pod]).succeeds();
-    uninstall("image").fails(1, &["1 volumes mounted"]);
+    uninstall("image").fails(1, &["has a volume mounted at"]);
     node.image(&["unmountdevice", &device]).succeeds();
     uninstall("image,directory").succeeds();
     assert_eq!(names(&node.path("plugins")), Vec::<String>::new());

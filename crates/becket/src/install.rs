@@ -149,21 +149,19 @@ fn refuse_published(plugin_dir: &Path, driver: Driver) -> Result<()> {
     };
     let published: Vec<PathBuf> =
         mountinfo::read()?.into_iter().map(|entry| entry.point).filter(is_ours).collect();
-    match published.first() {
-        None => Ok(()),
-        Some(first) => Err(Error::new(
-            Kind::InUse,
-            format!(
-                "volumes of driver `becket/{}` are mounted, {} times; one at `{}`",
-                driver.name(),
-                published.len(),
-                first.display()
-            ),
-        )
-        .hint(
-            "delete the pods that use them first; without the driver they could not be unmounted",
-        )),
-    }
+    let Some((first, more)) = published.split_first() else {
+        return Ok(());
+    };
+    let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+    Err(Error::new(
+        Kind::InUse,
+        format!(
+            "driver `becket/{}` has a volume mounted at `{}`{more}",
+            driver.name(),
+            first.display()
+        ),
+    )
+    .hint("delete the pods that use them first; without the driver they could not be unmounted"))
 }
 
 fn drivers(what: &DriversAndPlace) -> Result<Vec<Driver>> {
