@@ -96,10 +96,11 @@ fn smallest(
     record: &VolumeRecord,
     devices: &[PathBuf],
 ) -> Result<u64> {
-    if devices.is_empty() {
+    let sizes = devices.iter().map(|device| loop_device::size(device)).collect::<Vec<_>>();
+    // Large enough is large enough, whoever's it is.
+    if sizes.iter().all(|size| size.as_ref().is_ok_and(|size| *size >= record.size)) {
         return Ok(u64::MAX);
     }
-    let sizes = devices.iter().map(|device| loop_device::size(device)).collect::<Vec<_>>();
     let still = backend.devices(pool, record, Place::Ready)?;
     let mut smallest = u64::MAX;
     for (device, size) in devices.iter().zip(sizes) {
