@@ -161,3 +161,45 @@ fn a_pool_without_its_record_or_its_areas_is_not_taken_for_an_empty_one() {
     node.image(&["mount", &pod, &volume("v").json()]).succeeds();
     node.image(&["unmount", &pod]).succeeds();
 }
+
+#[test]
+fn a_pod_ends_although_its_directory_cannot_be_removed() {
+    let node = Node::installed(&[]);
+    node.make_directory_pool();
+    let pod = node.pod_of("directory", "a");
+    let json = volume("v")
+        .with("limit", "none")
+        .with("template", "{namespace}/{pod}")
+        .with("onUnmount", "remove")
+        .pod("web", "a", "uid")
+        .json();
+    node.directory(&["mount", &pod, &json]).succeeds();
+    std::fs::write(format!("{pod}/file"), "kept").unwrap();
+    let trash = node.path("state/pools/directory/trash");
+    std::fs::rename(&trash, node.path("aside")).unwrap();
+    node.directory(&["unmount", &pod]).succeeds();
+    node.at_rest();
+    let kept = node.path("state/pools/directory/volumes/v/data/web/a/file");
+    assert_eq!(std::fs::read_to_string(kept).unwrap(), "kept");
+    std::fs::rename(node.path("aside"), trash).unwrap();
+}
+
+#[test]
+fn reconcile_goes_on_past_a_staged_volume_whose_record_is_damaged() {
+    let node = Node::installed(&[]);
+    let (pod, json) = (node.pod("a"), volume("v").size("16Mi").json());
+    node.image(&["mount", &pod, &json]).succeeds();
+    let record = node.stored("v", "volume.json");
+    let whole = std::fs::read(&record).unwrap();
+    std::fs::write(&record, "{").unwrap();
+    for _ in 0..2 {
+        let found = node.becket(&["reconcile"]);
+        assert_eq!(found.code, 1, "{}", found.stderr);
+        assert!(found.stdout.contains("damaged"), "{}{}", found.stdout, found.stderr);
+        assert!(node.is_mounted(&pod), "a volume that a pod uses was taken down");
+    }
+    node.image(&["unmount", &pod]).succeeds();
+    node.at_rest();
+    std::fs::write(&record, whole).unwrap();
+    node.becket(&["reconcile"]).succeeds();
+}

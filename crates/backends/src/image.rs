@@ -83,22 +83,18 @@ impl Backend for Image {
         let dir = store::expect::<VolumeRecord>(pool, &volume.name, Place::Preparing)?;
         let image = new_image(&dir)?;
         let share = volume.provisioning == Provisioning::Thin;
-        match from {
-            None => {}
+        let (place, flags) = (Place::Ready, OFlags::RDONLY);
+        let source = match from {
+            None => None,
             Some(From::Snapshot(snapshot)) => {
-                let source = open_image::<SnapshotRecord>(
-                    pool,
-                    &snapshot.name,
-                    Place::Ready,
-                    OFlags::RDONLY,
-                )?;
-                fill(&source, &image, share, volume.name.as_str(), progress)?;
+                Some(open_image::<SnapshotRecord>(pool, &snapshot.name, place, flags)?)
             }
             Some(From::Volume(origin)) => {
-                let source =
-                    open_image::<VolumeRecord>(pool, &origin.name, Place::Ready, OFlags::RDONLY)?;
-                fill(&source, &image, share, volume.name.as_str(), progress)?;
+                Some(open_image::<VolumeRecord>(pool, &origin.name, place, flags)?)
             }
+        };
+        if let Some(source) = source {
+            fill(&source, &image, share, volume.name.as_str(), progress)?;
         }
         lengthen(&image, volume.size)?;
         match volume.provisioning {

@@ -19,6 +19,16 @@ pub enum Existence<R> {
     Absent,
 }
 
+impl<R> Existence<R> {
+    /// The record, where there is one.
+    pub fn found(self) -> Option<R> {
+        match self {
+            Existence::Present(record) => Some(record),
+            Existence::Absent => None,
+        }
+    }
+}
+
 /// All records of a kind, and the places whose record could not be read.
 #[derive(Debug, Clone)]
 pub struct Listing<R> {

@@ -152,10 +152,10 @@ impl Engine {
         };
         Ok(match origin.kind {
             OriginKind::Snapshot => {
-                present(catalog.snapshot(pool, &origin.name)?).map(|snapshot| snapshot.uuid)
+                catalog.snapshot(pool, &origin.name)?.found().map(|snapshot| snapshot.uuid)
             }
             OriginKind::Volume => {
-                present(catalog.volume(pool, &origin.name)?).map(|volume| volume.uuid)
+                catalog.volume(pool, &origin.name)?.found().map(|volume| volume.uuid)
             }
         })
     }
@@ -241,13 +241,6 @@ fn wanted_record(
 
 fn default_content(backend: &dyn Backend) -> Content {
     backend.contents().first().copied().unwrap_or(Content::Directory)
-}
-
-fn present<R>(existence: Existence<R>) -> Option<R> {
-    match existence {
-        Existence::Present(record) => Some(record),
-        Existence::Absent => None,
-    }
 }
 
 /// True when the volume that is there is what was asked for, its size aside. `origin` is what goes by

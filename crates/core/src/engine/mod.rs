@@ -25,7 +25,7 @@ pub use pools::NewPool;
 pub use reconcile::{Finding, Outcome};
 
 use crate::backend::{Abilities, Backend, Place};
-use crate::catalog::{Existence, Listing};
+use crate::catalog::Listing;
 use crate::lock::{self, Lock, Mode};
 use crate::plan::Conflict;
 use crate::pool::{Pool, State};
@@ -84,10 +84,7 @@ impl Engine {
     /// it proves nothing about the volume.
     pub fn find_volume(&self, pool: &Name, name: &Name) -> Result<Option<VolumeRecord>> {
         let pool = self.open(pool)?;
-        match self.backend(&pool)?.catalog().volume(&pool, name)? {
-            Existence::Present(record) => Ok(Some(record)),
-            Existence::Absent => Ok(None),
-        }
+        Ok(self.backend(&pool)?.catalog().volume(&pool, name)?.found())
     }
 
     /// All volumes of a pool that have a readable record; what has none is logged.
@@ -144,17 +141,13 @@ impl Engine {
     }
 
     fn present(&self, pool: &Pool, name: &Name) -> Result<VolumeRecord> {
-        match self.backend(pool)?.catalog().volume(pool, name)? {
-            Existence::Present(record) => Ok(record),
-            Existence::Absent => Err(missing("volume", pool, name)),
-        }
+        let found = self.backend(pool)?.catalog().volume(pool, name)?.found();
+        found.ok_or_else(|| missing("volume", pool, name))
     }
 
     fn present_snapshot(&self, pool: &Pool, name: &Name) -> Result<SnapshotRecord> {
-        match self.backend(pool)?.catalog().snapshot(pool, name)? {
-            Existence::Present(record) => Ok(record),
-            Existence::Absent => Err(missing("snapshot", pool, name)),
-        }
+        let found = self.backend(pool)?.catalog().snapshot(pool, name)?.found();
+        found.ok_or_else(|| missing("snapshot", pool, name))
     }
 
     /// The backend of an open pool.

@@ -6,8 +6,7 @@ use super::create::unreachable_step;
 use super::expand::grow_storage;
 use super::observe::Places;
 use super::steps::{bind, stage_step, unmount_all};
-use super::{Engine, NewVolume, refusal};
-use crate::catalog::Existence;
+use super::{Engine, NewVolume, missing, refusal};
 use crate::lock::Lock;
 use crate::plan::{Conflict, Plan, Step, Wanted, plan};
 use crate::pool::Pool;
@@ -127,11 +126,13 @@ impl Engine {
             None => self.open(pool)?,
         };
         let lock = self.lock_volume(&pool, name)?;
-        let absent = self.backend(&pool)?.catalog().volume(&pool, name)? == Existence::Absent;
-        if let (Some(new), true) = (make, absent) {
-            self.create_locked(&pool, new, &lock)?;
-        }
-        if self.present(&pool, name)?.content == Content::Block {
+        let found = self.backend(&pool)?.catalog().volume(&pool, name)?.found();
+        let record = match (found, make) {
+            (Some(record), _) => record,
+            (None, Some(new)) => self.create_locked(&pool, new, &lock)?,
+            (None, None) => return Err(missing("volume", &pool, name)),
+        };
+        if record.content == Content::Block {
             return Err(Error::new(
                 Kind::Invalid,
                 format!("volume `{name}` is raw block and has nothing to mount"),

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::backend::Backend;
-use crate::lock::{self, Mode};
+use crate::lock::{self, Lock, Mode};
 use crate::pool::{DEFAULT_POOL, Pool};
 use crate::record::{self, FORMAT, PoolRecord, Record};
 use crate::{Error, Kind, Name, Result, preflight};
@@ -60,9 +60,7 @@ impl Engine {
             return Err(Error::new(Kind::Invalid, "the path of a pool must be absolute")
                 .hint("it is where the pool is for as long as it lives"));
         }
-        let locks = becket_sys::beneath::ensure_path(&self.state.path().join("locks"))?;
-        let _lock =
-            lock::acquire(&locks, &format!("pool-{}", new.name), Mode::Exclusive, self.wait)?;
+        let _lock = self.lock_pool(&new.name)?;
         let place = self.state.place_of(&new.name, new.path.as_deref());
         self.refuse_other_place(new, &place)?;
         if let Ok(dir) = Dir::open(&place) {
@@ -81,6 +79,12 @@ impl Engine {
         pool.dir.write_atomic(PoolRecord::FILE, &record::write(&pool.record)?)?;
         self.state.show_place(&new.name, new.path.as_deref())?;
         Ok(pool.record)
+    }
+
+    /// The lock of a pool's name on this node.
+    fn lock_pool(&self, name: &Name) -> Result<Lock> {
+        let locks = becket_sys::beneath::ensure_path(&self.state.path().join("locks"))?;
+        lock::acquire(&locks, &format!("pool-{name}"), Mode::Exclusive, self.wait)
     }
 
     /// A name stands for one place: a pool that is elsewhere already is not quietly replaced.
@@ -132,8 +136,7 @@ impl Engine {
     /// Forgets where a pool with a path of its own is. Nothing in it is touched, and creating it again
     /// with its path adopts it. False when this node does not know it.
     pub fn forget_pool(&self, name: &Name) -> Result<bool> {
-        let locks = becket_sys::beneath::ensure_path(&self.state.path().join("locks"))?;
-        let _lock = lock::acquire(&locks, &format!("pool-{name}"), Mode::Exclusive, self.wait)?;
+        let _lock = self.lock_pool(name)?;
         if !self.state.knows_pool(name)? {
             return Ok(false);
         }
@@ -150,8 +153,7 @@ impl Engine {
     /// Deletes an empty pool. Anything in it, the trash included, stops the deletion. False when this
     /// node does not know it.
     pub fn delete_pool(&self, name: &Name) -> Result<bool> {
-        let locks = becket_sys::beneath::ensure_path(&self.state.path().join("locks"))?;
-        let _lock = lock::acquire(&locks, &format!("pool-{name}"), Mode::Exclusive, self.wait)?;
+        let _lock = self.lock_pool(name)?;
         if !self.state.knows_pool(name)? {
             return Ok(false);
         }

@@ -12,7 +12,6 @@ use crate::lock::{self, Lock, Mode};
 use crate::name::Name;
 use crate::pool::Pool;
 use crate::record::VolumeRecord;
-use crate::target::Target;
 use crate::{Error, Result};
 use becket_sys::{loop_device, mountinfo};
 use std::path::Path;
@@ -111,21 +110,19 @@ impl Engine {
                 findings.push(Finding { what, outcome: Outcome::AtWork });
                 continue;
             };
-            match backend.catalog().volume(pool, &name)? {
-                Existence::Present(record) if is_used(backend, pool, &record, &anchor)? => {}
-                Existence::Present(_) => {
-                    findings.push(match self.release(pool.name(), &name, Some(&lock)) {
-                        Ok(()) => repaired(what),
-                        Err(error) => reported(format!("{what}: {error}")),
-                    });
-                }
-                Existence::Absent if anchor.look()?.is_some_and(|point| point.mounted) => {
-                    findings.push(reported(format!(
-                        "`{}` is mounted, and its volume does not exist",
-                        anchor.path().display()
-                    )));
-                }
-                Existence::Absent => anchor.remove_dir()?,
+            let absent = matches!(backend.catalog().volume(pool, &name), Ok(Existence::Absent));
+            if absent && anchor.look()?.is_some_and(|point| point.mounted) {
+                findings.push(reported(format!(
+                    "`{}` is mounted, and its volume does not exist",
+                    anchor.path().display()
+                )));
+                continue;
+            }
+            // The kernel tells what is used, also where the volume's record cannot be read.
+            match self.release(pool.name(), &name, Some(&lock)) {
+                Ok(true) if !absent => findings.push(repaired(what)),
+                Ok(_) => {}
+                Err(error) => findings.push(reported(format!("{what}: {error}"))),
             }
         }
         Ok(())
@@ -211,16 +208,6 @@ fn is_idle(backend: &dyn Backend, pool: &Pool, record: &VolumeRecord) -> Result<
     Ok(record.content.filesystem().is_some()
         && mounts(backend, pool, record)?.is_empty()
         && !at_rest(backend, pool, record)?)
-}
-
-fn is_used(
-    backend: &dyn Backend,
-    pool: &Pool,
-    record: &VolumeRecord,
-    anchor: &Target,
-) -> Result<bool> {
-    let path = anchor.path();
-    Ok(mounts(backend, pool, record)?.iter().any(|entry| entry.point != path))
 }
 
 /// Loop devices on files below the pool that are gone, and mounts of them.

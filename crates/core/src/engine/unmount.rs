@@ -6,7 +6,6 @@ use super::Engine;
 use super::mount::ON_UNMOUNT;
 use super::observe::mounts;
 use super::steps::unmount_all;
-use crate::catalog::Existence;
 use crate::lock::Lock;
 use crate::pool::Pool;
 use crate::record::VolumeRecord;
@@ -31,7 +30,7 @@ impl Engine {
             Err(error) => {
                 log::warn!("volume `{}` is unmounted without its pool: {error}", seen.volume);
                 unmount_all(target)?;
-                return self.release(&seen.pool, &seen.volume, None);
+                return self.release(&seen.pool, &seen.volume, None).map(drop);
             }
         };
         let lock = self.lock_volume(&pool, &seen.volume)?;
@@ -49,7 +48,7 @@ impl Engine {
             }
             None => unmount_all(target)?,
         }
-        self.release(&seen.pool, &seen.volume, Some(&lock))
+        self.release(&seen.pool, &seen.volume, Some(&lock)).map(drop)
     }
 
     /// The volume that the target shows, if that is staged in the state directory.
@@ -71,18 +70,33 @@ impl Engine {
 
     /// Unmounts the target; and where it shows a pod's own directory that is not to be kept, removes
     /// that. It is moved out of the volume first, because a retry after a kill could no longer tell
-    /// from an unmounted target what it had shown.
+    /// from an unmounted target what it had shown. What keeps it from being removed keeps no pod from
+    /// ending: it is logged, and the directory stays.
     fn unmount_published(&self, pool: &Pool, target: &Target, shown: &Published) -> Result<()> {
-        let Some((record, below)) = self.passing(pool, target, shown)? else {
+        let backend = self.backend(pool)?;
+        let passing = self.passing(pool, target, shown).and_then(|passing| match passing {
+            Some((record, below)) => {
+                let aside = backend.set_aside(pool, &record, below)?;
+                Ok(Some((record, below, aside)))
+            }
+            None => Ok(None),
+        });
+        let path = target.path();
+        let passing = passing.unwrap_or_else(|error| {
+            log::warn!("what `{}` showed is kept: {error}", path.display());
+            None
+        });
+        let Some((record, below, aside)) = passing else {
             return unmount_all(target);
         };
-        let backend = self.backend(pool)?;
-        let aside = backend.set_aside(pool, &record, below)?;
         if let Err(error) = unmount_all(target) {
             let back = backend.bring_back(pool, &record, below, &aside);
             return Error::all([Some(error), back.err()].into_iter().flatten().collect());
         }
-        backend.catalog().sweep(pool)
+        if let Err(error) = backend.catalog().sweep(pool) {
+            log::warn!("what `{}` showed is removed by the next sweep: {error}", path.display());
+        }
+        Ok(())
     }
 
     /// The volume and the directory in it that the target shows, if that is to be removed with its last
@@ -95,13 +109,8 @@ impl Engine {
     ) -> Result<Option<(VolumeRecord, &'a str)>> {
         let backend = self.backend(pool)?;
         let path = target.path();
-        let record = match backend.catalog().volume(pool, &published.volume) {
-            Ok(Existence::Present(record)) => record,
-            Ok(Existence::Absent) => return Ok(None),
-            Err(error) => {
-                log::warn!("what `{}` showed is kept: {error}", path.display());
-                return Ok(None);
-            }
+        let Some(record) = backend.catalog().volume(pool, &published.volume)?.found() else {
+            return Ok(None);
         };
         let remove = record.parameters.get(ON_UNMOUNT).is_some_and(|what| what == "remove");
         let below = published.below.to_str().filter(|below| !below.is_empty());
@@ -116,9 +125,9 @@ impl Engine {
         Ok((!kept).then_some((record, below)))
     }
 
-    /// Unmounts the volume's own staging place if nothing else shows what is mounted there. The kernel
-    /// detaches the device with it.
-    pub(super) fn release(&self, pool: &Name, name: &Name, _lock: Option<&Lock>) -> Result<()> {
+    /// Unmounts the volume's own staging place if nothing else shows what is mounted there; false when
+    /// something does. The kernel detaches the device with it.
+    pub(super) fn release(&self, pool: &Name, name: &Name, _lock: Option<&Lock>) -> Result<bool> {
         let anchor = self.anchor(pool, name)?;
         if let Some(point) = anchor.look()?.filter(|point| point.mounted) {
             let table = mountinfo::read()?;
@@ -126,11 +135,11 @@ impl Engine {
             let used =
                 |own: &Entry| table.iter().any(|entry| entry.id != own.id && shows(entry, own));
             if own.is_some_and(used) {
-                return Ok(());
+                return Ok(false);
             }
             unmount_all(&anchor)?;
         }
-        anchor.remove_dir()
+        anchor.remove_dir().map(|()| true)
     }
 
     /// The staging place, among the mounts of the table, of the volume that `entry` shows: the same
