@@ -20,7 +20,6 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("strace", "strace"),
     ("losetup", "mount"),
     ("jq", "jq"),
-    ("musl-gcc", "musl-tools"),
 ];
 
 /// Everything.
