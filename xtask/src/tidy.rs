@@ -13,7 +13,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("becket-core", &["becket-sys"]),
     ("becket-backends", &["becket-sys", "becket-core"]),
     ("becket-flexvolume", &["becket-sys", "becket-core", "becket-backends"]),
-    ("becket", &["becket-sys", "becket-core", "becket-backends", "becket-flexvolume"]),
+    ("becket-csi", &["becket-sys", "becket-core", "becket-backends"]),
+    (
+        "becket",
+        &["becket-sys", "becket-core", "becket-backends", "becket-flexvolume", "becket-csi"],
+    ),
 ];
 
 /// Crates whose weight or runtime the callout path must not carry.
