@@ -15,12 +15,14 @@ pub mod contract;
 pub mod engine;
 pub mod error;
 pub mod lock;
+pub mod mount_flags;
 pub mod name;
 pub mod plan;
 pub mod pool;
 pub mod preflight;
 pub mod progress;
 pub mod record;
+pub mod settings;
 pub mod size;
 pub mod target;
 

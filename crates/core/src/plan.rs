@@ -28,6 +28,8 @@ pub struct Facts {
     pub grown: u64,
     /// True when it has a filesystem of its own.
     pub filesystem: bool,
+    /// True when a node has claimed it.
+    pub claimed: bool,
     /// False when it differs from the wanted one in what can never change: content, provisioning,
     /// origin, parameters.
     pub as_wanted: bool,
@@ -70,6 +72,8 @@ pub enum Wanted {
     Published {
         /// It cannot be written through the target.
         readonly: bool,
+        /// It is to be nowhere else.
+        exclusive: bool,
     },
     /// Nothing of the volume is mounted at the staging path, nor attached without use.
     Unstaged,
@@ -132,6 +136,8 @@ pub enum Conflict {
     NotStaged,
     /// The volume is mounted or attached somewhere.
     InUse,
+    /// The volume is at another path, and was wanted at this one alone.
+    Elsewhere,
     /// The storage is smaller than the filesystem that was made on it: part of it is lost.
     CutShort,
 }
@@ -153,7 +159,7 @@ pub fn plan(observed: &Observed, wanted: Wanted) -> Plan {
         Wanted::Exists { size, copied, filesystem } => exists(observed, size, copied, filesystem),
         Wanted::Size(size) => grown(observed, size),
         Wanted::Staged => staged(observed),
-        Wanted::Published { readonly } => published(observed, readonly),
+        Wanted::Published { readonly, exclusive } => published(observed, readonly, exclusive),
         Wanted::Unstaged => unstaged(observed),
         Wanted::Absent => absent(observed),
     }
@@ -227,7 +233,7 @@ fn cut_short(facts: &Facts) -> bool {
     facts.filesystem && facts.stored < facts.grown
 }
 
-fn published(observed: &Observed, readonly: bool) -> Plan {
+fn published(observed: &Observed, readonly: bool, exclusive: bool) -> Plan {
     if observed.volume.is_none() {
         return Plan::Conflict(Conflict::Missing);
     }
@@ -235,6 +241,9 @@ fn published(observed: &Observed, readonly: bool) -> Plan {
         (Spot::Ours { readonly: is }, _) if is == readonly => Plan::Nothing,
         (Spot::Ours { .. }, _) => Plan::Conflict(Conflict::OtherAccess),
         (Spot::Foreign, _) => Plan::Conflict(Conflict::TargetTaken),
+        (Spot::Free, _) if exclusive && observed.elsewhere > 0 => {
+            Plan::Conflict(Conflict::Elsewhere)
+        }
         (Spot::Free, Spot::Ours { .. }) => Plan::Steps(vec![Step::Bind { readonly }]),
         (Spot::Free, _) => Plan::Conflict(Conflict::NotStaged),
     }
@@ -255,7 +264,8 @@ fn unstaged(observed: &Observed) -> Plan {
 }
 
 fn absent(observed: &Observed) -> Plan {
-    let used = observed.elsewhere > 0 || observed.target != Spot::Free;
+    let claimed = observed.volume.is_some_and(|facts| facts.claimed);
+    let used = observed.elsewhere > 0 || observed.target != Spot::Free || claimed;
     let mut steps = Vec::new();
     if observed.volume.is_some() && used {
         return Plan::Conflict(Conflict::InUse);

@@ -4,6 +4,7 @@
 //! misread; within a format, fields are only added with a default.
 
 use crate::error::shown;
+use crate::settings::Settings;
 use crate::{Error, Kind, Name, Result};
 use becket_sys::superblock;
 use serde::de::DeserializeOwned;
@@ -152,6 +153,29 @@ pub struct VolumeRecord {
     /// What its backend, or whoever made it, wants to know of it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, String>,
+    /// The words it was asked for with, such as its class's parameters: compared when it is asked for
+    /// again and shown to people; nothing is decided by them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// What may change in its life; see [`crate::settings`].
+    #[serde(default, skip_serializing_if = "Settings::is_empty")]
+    pub settings: Settings,
+    /// The nodes that it is attached to, where its driver is one with attachments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<Claim>,
+}
+
+/// One node's attachment of a volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Claim {
+    /// The node's id.
+    pub node: String,
+    /// True when it may not write.
+    pub readonly: bool,
+    /// The words it was asked for with.
+    #[serde(default)]
+    pub asked: String,
 }
 
 /// `snapshot.json`.
@@ -180,6 +204,9 @@ pub struct SnapshotRecord {
     /// The volume's parameters when it was taken.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, String>,
+    /// The words it was asked for with, as [`VolumeRecord::labels`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// `pool.json`.

@@ -95,6 +95,33 @@ impl Target {
         }
     }
 
+    /// Removes what a volume was published at: an empty directory or an empty file. Nothing there is
+    /// fine; anything else stays, and is an error.
+    pub fn remove(&self) -> Result<()> {
+        let Some(point) = self.look()? else {
+            return Ok(());
+        };
+        let path = self.path();
+        let removed = match point.kind {
+            FileType::Directory => std::fs::remove_dir(&path),
+            FileType::RegularFile if point.size == 0 => std::fs::remove_file(&path),
+            _ => {
+                let held = "it holds something that is not ours";
+                return Err(Error::new(
+                    Kind::WrongState,
+                    format!("`{}` is not removed: {held}", path.display()),
+                ));
+            }
+        };
+        match removed {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::new(
+                Kind::WrongState,
+                format!("cannot remove `{}`: {error}", path.display()),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     fn refused(&self, error: becket_sys::Error) -> Error {
         match error.errno {
             Errno::LOOP | Errno::NOTDIR | Errno::XDEV => Error::new(

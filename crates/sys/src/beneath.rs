@@ -33,6 +33,11 @@ impl Dir {
         Ok(Dir { fd, path: path.to_owned() })
     }
 
+    /// The directory that `file` is, under the name `path`.
+    pub fn of(file: File, path: impl Into<PathBuf>) -> Dir {
+        Dir { fd: file.into(), path: path.into() }
+    }
+
     /// The path this directory was opened by.
     pub fn path(&self) -> &Path {
         &self.path
@@ -160,14 +165,30 @@ impl Dir {
     /// Replaces the file `name` so that a reader, or the next boot, sees the old bytes or the new
     /// ones and nothing between: written beside, synced, renamed, directory synced.
     pub fn write_atomic(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let file = self.write_beside(name, bytes)?;
+        file.sync_all().on("sync", self.path.join(name))?;
+        self.put_in_place(name)?;
+        self.sync()
+    }
+
+    /// Replaces the file `name` so that a reader sees the old bytes or the new ones; a power cut may
+    /// take both away: for what means nothing after one.
+    pub fn replace_passing(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.write_beside(name, bytes)?;
+        self.put_in_place(name)
+    }
+
+    fn write_beside(&self, name: &str, bytes: &[u8]) -> Result<File> {
         let beside = format!(".{name}.new");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
         let mut file = self.open_file(&beside, flags)?;
         file.write_all(bytes).on("write", self.path.join(&beside))?;
-        file.sync_all().on("sync", self.path.join(&beside))?;
-        rustix::fs::renameat(&self.fd, &beside, &self.fd, name)
-            .on("replace", self.path.join(name))?;
-        self.sync()
+        Ok(file)
+    }
+
+    fn put_in_place(&self, name: &str) -> Result<()> {
+        rustix::fs::renameat(&self.fd, format!(".{name}.new"), &self.fd, name)
+            .on("replace", self.path.join(name))
     }
 
     /// Renames `name` to `new_name` in `to`; fails with `EXIST` rather than replace anything.

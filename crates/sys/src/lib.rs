@@ -34,6 +34,7 @@ pub mod kernel;
 pub mod loop_device;
 pub mod mount;
 pub mod mountinfo;
+pub mod ownership;
 pub mod point;
 pub mod quota;
 pub mod space;

@@ -25,6 +25,43 @@ pub struct Detached {
 /// One filesystem option: a flag (`nouuid`) or a key with its value.
 pub type FilesystemOption<'a> = (&'a str, Option<&'a str>);
 
+/// What a mount forbids or leaves out, whatever its filesystem is: the per-mount words of mount(8).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Attributes {
+    set: u64,
+    clear: u64,
+}
+
+impl Attributes {
+    /// A mount that cannot be written through.
+    pub const READONLY: Attributes = Attributes { set: libc::MOUNT_ATTR_RDONLY, clear: 0 };
+
+    /// Adds what `word` names, such as `noexec`; false when it names no attribute of a mount.
+    pub fn add(&mut self, word: &str) -> bool {
+        let (set, clear) = match word {
+            "ro" => (libc::MOUNT_ATTR_RDONLY, 0),
+            "nosuid" => (libc::MOUNT_ATTR_NOSUID, 0),
+            "nodev" => (libc::MOUNT_ATTR_NODEV, 0),
+            "noexec" => (libc::MOUNT_ATTR_NOEXEC, 0),
+            "nodiratime" => (libc::MOUNT_ATTR_NODIRATIME, 0),
+            "nosymfollow" => (libc::MOUNT_ATTR_NOSYMFOLLOW, 0),
+            // The three ways to keep access times share one field, which is cleared first.
+            "noatime" => (libc::MOUNT_ATTR_NOATIME, libc::MOUNT_ATTR__ATIME),
+            "relatime" => (libc::MOUNT_ATTR_RELATIME, libc::MOUNT_ATTR__ATIME),
+            "strictatime" => (libc::MOUNT_ATTR_STRICTATIME, libc::MOUNT_ATTR__ATIME),
+            _ => return false,
+        };
+        self.set = (self.set & !clear) | set;
+        self.clear |= clear;
+        true
+    }
+
+    /// True when a mount with them cannot be written through.
+    pub fn readonly(self) -> bool {
+        self.set & libc::MOUNT_ATTR_RDONLY != 0
+    }
+}
+
 /// Mounts the filesystem of type `kind` on the block device `source`, attached nowhere.
 ///
 /// fsopen(2), fsconfig(2), fsmount(2). The error carries the kernel's own words from the context.
@@ -89,15 +126,14 @@ pub fn view_of(place: BorrowedFd<'_>, name: &Path) -> Result<Detached> {
 }
 
 impl Detached {
-    /// Makes this mount read-only before anybody can see it. mount_setattr(2), Linux 5.12.
-    pub fn set_readonly(&self) -> Result<()> {
-        self.set_attributes(libc::MOUNT_ATTR_RDONLY)
-    }
-
-    fn set_attributes(&self, set: u64) -> Result<()> {
+    /// Gives this mount its attributes before anybody can see it. mount_setattr(2), Linux 5.12.
+    pub fn set(&self, attributes: Attributes) -> Result<()> {
+        if attributes == Attributes::default() {
+            return Ok(());
+        }
         self.mount_setattr(&libc::mount_attr {
-            attr_set: set,
-            attr_clr: 0,
+            attr_set: attributes.set,
+            attr_clr: attributes.clear,
             propagation: 0,
             userns_fd: 0,
         })

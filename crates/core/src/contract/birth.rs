@@ -76,6 +76,9 @@ fn unborn(ground: &Ground, name: &str, content: Content) -> VolumeRecord {
         origin: None,
         created: now(),
         parameters: new.parameters,
+        labels: Default::default(),
+        settings: Default::default(),
+        claims: Vec::new(),
     }
 }
 

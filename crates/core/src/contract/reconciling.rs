@@ -80,6 +80,7 @@ fn preparations_of_the_dead_are_removed(ground: &Ground) {
         filesystem_size: record.filesystem_size,
         created: crate::record::now(),
         parameters: Default::default(),
+        labels: Default::default(),
     };
     let (volume, progress) = (ground.record("v"), crate::progress::Logged::default());
     must(ground.backend.catalog().begin_snapshot(&pool, &snapshot), "begin");

@@ -10,6 +10,7 @@ use crate::lock::Lock;
 use crate::plan::{Plan, Step, Wanted, plan};
 use crate::pool::Pool;
 use crate::record::{Birth, Content, FORMAT, Origin, OriginKind, Provisioning, VolumeRecord, now};
+use crate::settings::Settings;
 use crate::{Error, Kind, Name, Result, size};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -30,6 +31,10 @@ pub struct NewVolume {
     pub origin: Option<Origin>,
     /// What its backend wants to know.
     pub parameters: BTreeMap<String, String>,
+    /// The words it was asked for with, kept to be compared and shown.
+    pub labels: BTreeMap<String, String>,
+    /// What may change in its life.
+    pub settings: Settings,
 }
 
 impl NewVolume {
@@ -42,6 +47,8 @@ impl NewVolume {
             provisioning: Provisioning::Thin,
             origin: None,
             parameters: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            settings: Settings::default(),
         }
     }
 }
@@ -175,7 +182,7 @@ impl Engine {
                 format!("volume `{}` cannot be a clone of itself", new.name),
             )),
             OriginKind::Volume => {
-                let lock = self.lock_volume(pool, &origin.name)?;
+                let lock = self.lock_origin(pool, &origin.name)?;
                 Ok((Some(From::Volume(self.present(pool, &origin.name)?)), Some(lock)))
             }
         }
@@ -236,6 +243,9 @@ fn wanted_record(
         origin: new.origin.clone().map(|origin| Origin { uuid: origin_uuid, ..origin }),
         created: now(),
         parameters: new.parameters.clone(),
+        labels: new.labels.clone(),
+        settings: new.settings.clone(),
+        claims: Vec::new(),
     })
 }
 
@@ -256,6 +266,7 @@ fn same(
         && found.provisioning == new.provisioning
         && same_origin(found.origin.as_ref(), new.origin.as_ref(), origin)
         && found.parameters == new.parameters
+        && found.labels == new.labels
 }
 
 fn same_origin(found: Option<&Origin>, wanted: Option<&Origin>, now: Option<Uuid>) -> bool {

@@ -3,8 +3,10 @@
 //! Each operation takes the lock of what it changes, observes, plans, and takes the plan's steps.
 //! The files of this module are its operations; what they share is here.
 
+mod asked;
 mod birth;
 mod capacity;
+mod claim;
 mod create;
 mod expand;
 mod mount;
@@ -15,14 +17,16 @@ mod snapshot;
 mod steps;
 mod trash;
 mod unmount;
+mod usage;
 
 #[cfg(feature = "contract")]
 pub(crate) use birth::format;
 pub use capacity::Capacity;
 pub use create::NewVolume;
-pub use mount::{ON_UNMOUNT, Publication};
+pub use mount::{ON_UNMOUNT, Publication, Staging};
 pub use pools::NewPool;
 pub use reconcile::{Finding, Outcome};
+pub use usage::Usage;
 
 use crate::backend::{Abilities, Backend, Place};
 use crate::catalog::Listing;
@@ -55,7 +59,8 @@ impl Engine {
         }
     }
 
-    /// Waits at most this long for another operation on the same volume; then the answer is `Busy`.
+    /// Waits at most this long for another operation on the same volume or snapshot; then the answer
+    /// is `Busy`. Locks that are held for a moment only are always waited for.
     #[must_use]
     pub fn waiting(mut self, wait: Duration) -> Engine {
         self.wait = wait;
@@ -175,14 +180,27 @@ impl Engine {
 
     /// For those who only read the snapshot: any number of volumes can be made from it at once.
     fn share_snapshot(&self, pool: &Pool, name: &Name) -> Result<Lock> {
-        lock::acquire(&pool.locks, &snapshot_key(name), Mode::Shared, self.wait)
+        let wait = self.wait.max(ORIGIN);
+        lock::acquire(&pool.locks, &snapshot_key(name), Mode::Shared, wait)
+    }
+
+    /// For a clone of the volume: several of them take turns.
+    fn lock_origin(&self, pool: &Pool, name: &Name) -> Result<Lock> {
+        let wait = self.wait.max(ORIGIN);
+        lock::acquire(&pool.locks, &volume_key(name), Mode::Exclusive, wait)
     }
 
     /// The lock under which promises are added up: held for a moment, never during long work.
     fn lock_promises(&self, pool: &Pool) -> Result<Lock> {
-        lock::acquire(&pool.locks, "promises", Mode::Exclusive, self.wait)
+        lock::acquire(&pool.locks, "promises", Mode::Exclusive, MOMENT)
     }
 }
+
+/// How long at least to wait for what a copy is made from, which others may be copying too.
+const ORIGIN: Duration = Duration::from_secs(2);
+
+/// How long to wait for a lock that nobody holds for long.
+const MOMENT: Duration = Duration::from_secs(10);
 
 /// The records of a listing; what has none is logged.
 fn readable<R>(pool: &Pool, listing: Listing<R>) -> Vec<R> {
@@ -236,6 +254,11 @@ fn refusal(conflict: Conflict, pool: &Pool, name: &Name, place: &str) -> Error {
         )
         .hint("nothing was changed; restore it from a snapshot or a backup"),
         Conflict::InUse => Error::new(Kind::InUse, format!("{volume} is in use"))
-            .hint("it is mounted or attached on this node; unmount it first"),
+            .hint("it is mounted or attached on a node; unmount it first"),
+        Conflict::Elsewhere => Error::new(
+            Kind::InUse,
+            format!("{volume} is published at another path, and `{place}` is to have it alone"),
+        )
+        .hint("unmount it there first, or use an access mode that shares it"),
     }
 }

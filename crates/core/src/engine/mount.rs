@@ -8,11 +8,23 @@ use super::observe::Places;
 use super::steps::{bind, stage_step, unmount_all};
 use super::{Engine, NewVolume, missing, refusal};
 use crate::lock::Lock;
+use crate::mount_flags::MountFlags;
 use crate::plan::{Conflict, Plan, Step, Wanted, plan};
 use crate::pool::Pool;
 use crate::record::Content;
 use crate::target::Target;
 use crate::{Error, Kind, Name, Result};
+
+/// How a volume is staged.
+#[derive(Debug, Clone, Default)]
+pub struct Staging {
+    /// Words for the mount of its filesystem.
+    pub flags: MountFlags,
+    /// The group that gets everything in the volume.
+    pub group: Option<u32>,
+    /// The words of the request that a mount does not show: a repeat with others is a `Conflict`.
+    pub asked: String,
+}
 
 /// How a volume is published at a target.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +33,14 @@ pub struct Publication {
     pub readonly: bool,
     /// The group that gets to write in the volume's top directory.
     pub group: Option<u32>,
+    /// That group gets everything below the top directory too.
+    pub deep: bool,
+    /// Words for the view of it.
+    pub flags: MountFlags,
+    /// It is to be at no other path of this node.
+    pub exclusive: bool,
+    /// The words of the request that a mount does not show: a repeat with others is a `Conflict`.
+    pub asked: String,
     /// The directory within a directory volume that the target shows; made where it is absent.
     pub below: Option<String>,
 }
@@ -31,18 +51,36 @@ pub const ON_UNMOUNT: &str = "onUnmount";
 impl Engine {
     /// Mounts the volume at the staging path, or attaches it where it is raw block.
     pub fn stage(&self, pool: &Name, name: &Name, staging: &Target) -> Result<()> {
-        let pool = self.open(pool)?;
-        let lock = self.lock_volume(&pool, name)?;
-        self.stage_locked(&pool, name, staging, &lock)
+        self.stage_as(pool, name, staging, &Staging::default())
     }
 
-    fn stage_locked(&self, pool: &Pool, name: &Name, staging: &Target, _lock: &Lock) -> Result<()> {
+    /// [`Engine::stage`], in a certain way.
+    pub fn stage_as(
+        &self,
+        pool: &Name,
+        name: &Name,
+        staging: &Target,
+        how: &Staging,
+    ) -> Result<()> {
+        let pool = self.open(pool)?;
+        let lock = self.lock_volume(&pool, name)?;
+        self.stage_locked(&pool, name, staging, how, &lock)
+    }
+
+    fn stage_locked(
+        &self,
+        pool: &Pool,
+        name: &Name,
+        staging: &Target,
+        how: &Staging,
+        _lock: &Lock,
+    ) -> Result<()> {
         let backend = self.backend(pool)?;
         let places = Places { staging: Some(staging), ..Places::default() };
         let (observed, record) = self.observe(pool, name, places, |_| true)?;
         let path = staging.path();
         let steps = match plan(&observed, Wanted::Staged) {
-            Plan::Nothing => return Ok(()),
+            Plan::Nothing => return self.same_words(pool, name, &path, &how.asked),
             Plan::Conflict(conflict) => {
                 return Err(refusal(conflict, pool, name, &path.display().to_string()));
             }
@@ -57,8 +95,11 @@ impl Engine {
                     let promised = record.size;
                     grow_storage(backend, pool, &mut record, promised)?;
                 }
-                Step::Stage => stage_step(backend, pool, &mut record, staging)
-                    .map_err(|error| error.during(format!("cannot stage volume `{name}`")))?,
+                Step::Stage => {
+                    self.note_words(pool, name, &path, &how.asked)?;
+                    stage_step(backend, pool, &mut record, staging, how)
+                        .map_err(|error| error.during(format!("cannot stage volume `{name}`")))?;
+                }
                 other => return unreachable_step(other),
             }
         }
@@ -90,11 +131,12 @@ impl Engine {
     ) -> Result<()> {
         let backend = self.backend(pool)?;
         let below = publication.below.as_deref();
+        let exclusive = publication.exclusive;
         let places =
-            Places { staging: Some(staging), target: Some(target), below, everywhere: false };
+            Places { staging: Some(staging), target: Some(target), below, everywhere: exclusive };
         let (observed, record) = self.observe(pool, name, places, |_| true)?;
-        match plan(&observed, Wanted::Published { readonly: publication.readonly }) {
-            Plan::Nothing => Ok(()),
+        match plan(&observed, Wanted::Published { readonly: publication.readonly, exclusive }) {
+            Plan::Nothing => self.same_words(pool, name, &target.path(), &publication.asked),
             Plan::Conflict(conflict) => {
                 Err(refusal(conflict, pool, name, &target.path().display().to_string()))
             }
@@ -102,6 +144,7 @@ impl Engine {
                 let Some(record) = record else {
                     return unreachable_step(Step::Stage);
                 };
+                self.note_words(pool, name, &target.path(), &publication.asked)?;
                 bind(backend, pool, &record, staging, target, publication)
                     .map_err(|error| error.during(format!("cannot publish volume `{name}`")))
             }
@@ -139,8 +182,9 @@ impl Engine {
             ));
         }
         let anchor = self.anchor(pool.name(), name)?;
+        let staging = Staging { flags: publication.flags.clone(), ..Staging::default() };
         let outcome = self
-            .stage_locked(&pool, name, &anchor, &lock)
+            .stage_locked(&pool, name, &anchor, &staging, &lock)
             .and_then(|()| self.publish_locked(&pool, name, &anchor, target, publication, &lock));
         let Err(error) = outcome else { return Ok(()) };
         let mut errors = vec![error];
@@ -191,7 +235,7 @@ impl Engine {
                 other => return unreachable_step(other),
             }
         }
-        Ok(())
+        self.forget_words(pool, name, &staging.path())
     }
 
     /// The volume's own staging place: `<state>/staged/<pool>/<volume>`.

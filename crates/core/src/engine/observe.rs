@@ -122,12 +122,13 @@ fn facts(
         stored: backend.stored(pool, record)?,
         grown: record.filesystem_size,
         filesystem: record.content.filesystem().is_some(),
+        claimed: !record.claims.is_empty(),
         as_wanted,
     })
 }
 
 /// What is at `place`, compared with the volume.
-fn spot(
+pub(super) fn spot(
     backend: &dyn Backend,
     pool: &Pool,
     record: &VolumeRecord,
@@ -159,6 +160,32 @@ pub(super) fn mounts(
         let devices = backend.devices(pool, record, Place::Ready)?;
         return Ok(table.into_iter().filter(|entry| is_on(entry, &devices)).collect());
     }
+    let (device, root) = place_of(backend, pool, record, &table)?;
+    Ok(table
+        .into_iter()
+        .filter(|entry| entry.device == device && entry.root.starts_with(&root))
+        .collect())
+}
+
+/// The path, within its filesystem, of a directory volume; `None` for volumes of other content.
+pub(super) fn top_of(
+    backend: &dyn Backend,
+    pool: &Pool,
+    record: &VolumeRecord,
+) -> Result<Option<PathBuf>> {
+    if record.content != Content::Directory {
+        return Ok(None);
+    }
+    Ok(Some(place_of(backend, pool, record, &mountinfo::read()?)?.1))
+}
+
+/// The filesystem that a directory volume is in, and where in it.
+fn place_of(
+    backend: &dyn Backend,
+    pool: &Pool,
+    record: &VolumeRecord,
+    table: &[Entry],
+) -> Result<((u32, u32), PathBuf)> {
     let Source::Directory(dir) = backend.attach(pool, record, Place::Ready, Hold::WhileUsed)?
     else {
         return Err(Error::new(
@@ -166,11 +193,7 @@ pub(super) fn mounts(
             format!("volume `{}` is no directory", record.name),
         ));
     };
-    let (device, root) = root_in_filesystem(&table, dir.as_fd(), dir.path())?;
-    Ok(table
-        .into_iter()
-        .filter(|entry| entry.device == device && entry.root.starts_with(&root))
-        .collect())
+    root_in_filesystem(table, dir.as_fd(), dir.path())
 }
 
 /// What can be learnt of a volume without its lock; `None` where it was deleted meanwhile.

@@ -1,6 +1,6 @@
 //! Making, opening and deleting pools.
 
-use super::Engine;
+use super::{Engine, MOMENT};
 use crate::backend::Backend;
 use crate::lock::{self, Lock, Mode};
 use crate::pool::{DEFAULT_POOL, Pool};
@@ -84,7 +84,7 @@ impl Engine {
     /// The lock of a pool's name on this node.
     fn lock_pool(&self, name: &Name) -> Result<Lock> {
         let locks = becket_sys::beneath::ensure_path(&self.state.path().join("locks"))?;
-        lock::acquire(&locks, &format!("pool-{name}"), Mode::Exclusive, self.wait)
+        lock::acquire(&locks, &format!("pool-{name}"), Mode::Exclusive, MOMENT)
     }
 
     /// A name stands for one place: a pool that is elsewhere already is not quietly replaced.

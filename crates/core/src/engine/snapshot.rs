@@ -13,6 +13,7 @@ use becket_sys::freeze::{self, Frozen};
 use becket_sys::mountinfo::Entry;
 use becket_sys::point;
 use rustix::fs::OFlags;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
@@ -33,6 +34,17 @@ impl Engine {
         pool: &Name,
         name: &Name,
         volume: &Name,
+    ) -> Result<SnapshotRecord> {
+        self.create_snapshot_labelled(pool, name, volume, BTreeMap::new())
+    }
+
+    /// [`Engine::create_snapshot`], with words to be kept in its record.
+    pub fn create_snapshot_labelled(
+        &self,
+        pool: &Name,
+        name: &Name,
+        volume: &Name,
+        labels: BTreeMap<String, String>,
     ) -> Result<SnapshotRecord> {
         let pool = self.open(pool)?;
         // In the order in which a volume is made from a snapshot.
@@ -55,7 +67,7 @@ impl Engine {
             };
         }
         let source = self.present(&pool, volume)?;
-        let record = snapshot_record(name, &source);
+        let record = SnapshotRecord { labels, ..snapshot_record(name, &source) };
         let begun = backend.catalog().begin_snapshot(&pool, &record);
         let copied = begun.and_then(|()| {
             self.at_one_moment(backend, &pool, &source, |progress| {
@@ -107,6 +119,7 @@ fn snapshot_record(name: &Name, volume: &VolumeRecord) -> SnapshotRecord {
         filesystem_size: volume.filesystem_size,
         created: now(),
         parameters: volume.parameters.clone(),
+        labels: BTreeMap::new(),
     }
 }
 

@@ -5,16 +5,17 @@ use super::create::unreachable_step;
 use super::expand::{grows_only_unmounted, mount_filled};
 use super::observe::at_rest;
 use crate::backend::{Backend, Hold, Medium, Place, Source};
-use crate::engine::Publication;
+use crate::engine::{Publication, Staging};
 use crate::plan::Step;
 use crate::pool::Pool;
 use crate::record::{Content, VolumeRecord};
 use crate::target::Target;
 use crate::{Error, Kind, Result};
+use becket_sys::mount::{Attributes, FilesystemOption};
 use becket_sys::superblock::Kind as Filesystem;
-use becket_sys::{beneath, filesystem, mount};
-use rustix::fs::{Gid, Mode, OFlags};
-use std::os::fd::{AsFd, BorrowedFd};
+use becket_sys::{beneath, filesystem, mount, ownership};
+use rustix::fs::{Mode, OFlags};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,10 +25,13 @@ pub(super) fn stage_step(
     pool: &Pool,
     record: &mut VolumeRecord,
     staging: &Target,
+    how: &Staging,
 ) -> Result<()> {
     if record.content == Content::Block {
         return backend.attach(pool, record, Place::Ready, Hold::UntilDetached).map(drop);
     }
+    let more = record.settings.mount_options.clone().unwrap_or_default();
+    let flags = how.flags.clone().and(&more, record.content)?;
     let medium = backend.medium(pool, record, Place::Ready)?;
     let own = record.content.filesystem().zip(medium.as_ref());
     if let Some((kind, medium)) = own {
@@ -37,10 +41,14 @@ pub(super) fn stage_step(
         (Source::Directory(dir), None) => mount::view_of(dir.as_fd(), dir.path())?,
         // `holder` keeps the device attached until the mount does.
         (Source::Block { device, holder: _holder }, Some((kind, medium))) => {
-            mount_device(backend, pool, record, kind, medium, &device)?
+            mount_device(backend, pool, record, kind, medium, &device, &flags.options())?
         }
         _ => return unreachable_step(Step::Stage),
     };
+    if let Some(group) = how.group {
+        ownership::give(&beneath::Dir::of(detached.root()?, staging.path()), group)?;
+    }
+    detached.set(flags.attributes())?;
     let place = staging.ensure_dir()?;
     Ok(detached.attach(place.as_fd(), &staging.path())?)
 }
@@ -82,11 +90,12 @@ fn mount_device(
     kind: Filesystem,
     medium: &Medium,
     device: &Path,
+    options: &[FilesystemOption<'_>],
 ) -> Result<mount::Detached> {
     if record.filesystem_size >= medium.size || grows_only_unmounted(kind) {
-        return Ok(mount::filesystem(kind.name(), device, &[])?);
+        return Ok(mount::filesystem(kind.name(), device, options)?);
     }
-    let detached = mount_filled(kind, device, &[], medium.size)?;
+    let detached = mount_filled(kind, device, options, medium.size)?;
     record.filesystem_size = medium.size;
     backend.catalog().save(pool, record)?;
     Ok(detached)
@@ -122,13 +131,17 @@ pub(super) fn bind(
             Some(below) => backend.open_below(pool, record, below)?,
             None => beneath::Dir::open(staging.path())?,
         };
-        if let (Some(group), false) = (publication.group, publication.readonly) {
-            give_to_group(dir.as_fd(), group, dir.path())?;
+        match publication.group.filter(|_| !publication.readonly) {
+            Some(group) if publication.deep => ownership::give(&dir, group)?,
+            // What the kubelet does not do itself; it does the rest.
+            Some(group) => ownership::give_top(dir.as_fd(), group, dir.path())?,
+            None => {}
         }
         mount::view_of(dir.as_fd(), dir.path())?
     };
+    view.set(publication.flags.attributes())?;
     if publication.readonly {
-        view.set_readonly()?;
+        view.set(Attributes::READONLY)?;
     }
     let place = if record.content == Content::Block {
         ensure_file(target)?
@@ -149,19 +162,6 @@ fn ensure_file(target: &Target) -> Result<std::os::fd::OwnedFd> {
     let dir = beneath::Dir::open(parent)?;
     dir.open_file(name, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)?;
     Ok(dir.open_place(name)?)
-}
-
-/// Lets `group` write in the top directory, and what is made there belong to it: the part of the
-/// kubelet's fsGroup handling that takes no walk. The kubelet does the rest.
-fn give_to_group(dir: BorrowedFd<'_>, group: u32, name: &Path) -> Result<()> {
-    let failed = |errno| becket_sys::Error::new("set group of", name.to_string_lossy(), errno);
-    let mode = rustix::fs::fstat(dir).map_err(failed)?.st_mode & 0o7777;
-    rustix::fs::fchown(dir, None, Some(Gid::from_raw(group))).map_err(failed)?;
-    let wanted = mode | 0o2770;
-    if mode != wanted {
-        rustix::fs::fchmod(dir, Mode::from_raw_mode(wanted)).map_err(failed)?;
-    }
-    Ok(())
 }
 
 /// Unmounts until nothing is mounted at the path: retries of other drivers may have stacked mounts.

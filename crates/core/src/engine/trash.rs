@@ -1,5 +1,6 @@
 //! Deleting, and second thoughts: what is deleted goes to the pool's trash first.
 
+use super::asked::forget_all;
 use super::create::unreachable_step;
 use super::observe::{Places, at_rest};
 use super::steps::unmount_all;
@@ -38,9 +39,10 @@ impl Engine {
                     if !at_rest(backend, &pool, record)? {
                         return Err(refusal(Conflict::InUse, &pool, name, ""));
                     }
-                    backend
-                        .catalog()
-                        .retire(&pool, &ticket(&pool, TrashKind::Volume, name, record.size))?;
+                    let retention = record.settings.trash_retention_seconds;
+                    let ticket = ticket(&pool, TrashKind::Volume, name, record.size, retention);
+                    backend.catalog().retire(&pool, &ticket)?;
+                    forget_all(&pool, name)?;
                 }
                 (other, _) => return unreachable_step(other),
             }
@@ -58,7 +60,7 @@ impl Engine {
         let backend = self.backend(&pool)?;
         let present = match backend.catalog().snapshot(&pool, name)? {
             Existence::Present(record) => {
-                let ticket = ticket(&pool, TrashKind::Snapshot, name, record.size);
+                let ticket = ticket(&pool, TrashKind::Snapshot, name, record.size, None);
                 backend.catalog().retire(&pool, &ticket)?;
                 true
             }
@@ -134,10 +136,17 @@ fn expired(record: &TrashRecord, now: SystemTime) -> bool {
     humantime::parse_rfc3339(&record.until).is_ok_and(|until| until <= now)
 }
 
-fn ticket(pool: &Pool, kind: TrashKind, name: &Name, size: u64) -> TrashRecord {
+/// `retention`: seconds, where they are not the pool's.
+fn ticket(
+    pool: &Pool,
+    kind: TrashKind,
+    name: &Name,
+    size: u64,
+    retention: Option<u64>,
+) -> TrashRecord {
     let now = SystemTime::now();
-    let until =
-        now.checked_add(Duration::from_secs(pool.record.trash_retention_seconds)).unwrap_or(now);
+    let retention = retention.unwrap_or(pool.record.trash_retention_seconds);
+    let until = now.checked_add(Duration::from_secs(retention)).unwrap_or(now);
     TrashRecord {
         format: FORMAT,
         id: Uuid::new_v4(),

@@ -4,7 +4,7 @@
 
 use super::Engine;
 use super::mount::ON_UNMOUNT;
-use super::observe::mounts;
+use super::observe::{mounts, top_of};
 use super::steps::unmount_all;
 use crate::lock::Lock;
 use crate::pool::Pool;
@@ -49,6 +49,58 @@ impl Engine {
             None => unmount_all(target)?,
         }
         self.release(&seen.pool, &seen.volume, Some(&lock)).map(drop)
+    }
+
+    /// Unmounts the volume from the target, which is removed, and leaves the stage alone. Nothing mounted
+    /// there is fine, and so is no such target; a pool that is gone keeps no pod from ending.
+    pub fn withdraw(&self, pool: &Name, name: &Name, target: &Target) -> Result<()> {
+        let pool = match self.open(pool) {
+            Ok(pool) => pool,
+            Err(error) => {
+                log::warn!("volume `{name}` is unpublished without its pool: {error}");
+                unmount_all(target)?;
+                return target.remove();
+            }
+        };
+        let _lock = self.lock_volume(&pool, name)?;
+        match self.shown(&pool, name, target) {
+            Ok(Some(shown)) => self.unmount_published(&pool, target, &shown)?,
+            Ok(None) => unmount_all(target)?,
+            Err(error) => {
+                log::warn!("what `{}` showed is kept: {error}", target.path().display());
+                unmount_all(target)?;
+            }
+        }
+        target.remove()?;
+        self.forget_words(&pool, name, &target.path())
+    }
+
+    /// What the target shows of a directory volume; `None` for others, which are shown whole.
+    pub(super) fn shown(
+        &self,
+        pool: &Pool,
+        name: &Name,
+        target: &Target,
+    ) -> Result<Option<Published>> {
+        let Some(point) = target.look()?.filter(|point| point.mounted) else {
+            return Ok(None);
+        };
+        let backend = self.backend(pool)?;
+        let Some(record) = backend.catalog().volume(pool, name)?.found() else {
+            return Ok(None);
+        };
+        let Some(top) = top_of(backend, pool, &record)? else {
+            return Ok(None);
+        };
+        let table = mountinfo::read()?;
+        let mounted = stacked(&table, point.mount_id);
+        let ours = mounted.into_iter().find(|entry| entry.root.starts_with(&top));
+        Ok(ours.map(|entry| Published {
+            pool: pool.name().clone(),
+            volume: name.clone(),
+            root: entry.root.clone(),
+            below: entry.root.strip_prefix(&top).unwrap_or(Path::new("")).to_owned(),
+        }))
     }
 
     /// The volume that the target shows, if that is staged in the state directory.
@@ -169,7 +221,7 @@ impl Engine {
 }
 
 /// A volume published from its own staging place.
-struct Published {
+pub(super) struct Published {
     pool: Name,
     volume: Name,
     /// The path, within its filesystem, of the directory that the target shows.

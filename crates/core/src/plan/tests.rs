@@ -6,7 +6,14 @@ use proptest::prelude::*;
 const MIB: u64 = 1 << 20;
 
 fn facts() -> Facts {
-    Facts { promised: 4 * MIB, stored: 4 * MIB, grown: 4 * MIB, filesystem: true, as_wanted: true }
+    Facts {
+        promised: 4 * MIB,
+        stored: 4 * MIB,
+        grown: 4 * MIB,
+        filesystem: true,
+        claimed: false,
+        as_wanted: true,
+    }
 }
 
 fn observed() -> Observed {
@@ -69,6 +76,24 @@ fn the_table_of_decisions() {
         ),
         ("staged is staged", staged, Wanted::Staged, Plan::Nothing),
         (
+            "a volume that is to be at one path alone is not published at a second one",
+            Observed { elsewhere: 1, ..staged },
+            Wanted::Published { readonly: false, exclusive: true },
+            Plan::Conflict(Conflict::Elsewhere),
+        ),
+        (
+            "at its one path it stays",
+            Observed { target: Spot::Ours { readonly: false }, ..staged },
+            Wanted::Published { readonly: false, exclusive: true },
+            Plan::Nothing,
+        ),
+        (
+            "a volume that a node has claimed is not deleted",
+            Observed { volume: Some(Facts { claimed: true, ..facts() }), ..observed() },
+            Wanted::Absent,
+            Plan::Conflict(Conflict::InUse),
+        ),
+        (
             "a foreign mount is not covered",
             Observed { staging: Spot::Foreign, ..observed() },
             Wanted::Staged,
@@ -77,13 +102,13 @@ fn the_table_of_decisions() {
         (
             "publishing needs a staged volume",
             observed(),
-            Wanted::Published { readonly: false },
+            Wanted::Published { readonly: false, exclusive: false },
             Plan::Conflict(Conflict::NotStaged),
         ),
         (
             "a published volume does not change its access",
             Observed { target: OURS, ..staged },
-            Wanted::Published { readonly: true },
+            Wanted::Published { readonly: true, exclusive: false },
             Plan::Conflict(Conflict::OtherAccess),
         ),
         ("shrinking does nothing", observed(), Wanted::Size(MIB), Plan::Nothing),
@@ -133,6 +158,7 @@ fn take(step: Step, mut world: Observed, wanted: Wanted) -> Observed {
                 stored: size,
                 grown: size,
                 filesystem,
+                claimed: false,
                 as_wanted: true,
             });
         }
@@ -164,12 +190,13 @@ fn spots() -> impl Strategy<Value = Spot> {
 }
 
 fn worlds() -> impl Strategy<Value = Observed> {
-    let facts = (1..6u64, 1..6u64, 1..6u64, any::<bool>(), any::<bool>()).prop_map(
-        |(promised, stored, grown, filesystem, as_wanted)| Facts {
+    let facts = (1..6u64, 1..6u64, 1..6u64, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        |(promised, stored, grown, filesystem, claimed, as_wanted)| Facts {
             promised: promised * MIB,
             stored: stored * MIB,
             grown: grown.min(stored) * MIB,
             filesystem,
+            claimed,
             as_wanted,
         },
     );
@@ -191,7 +218,8 @@ fn wishes() -> impl Strategy<Value = Wanted> {
         }),
         (1..9u64).prop_map(|size| Wanted::Size(size * MIB)),
         Just(Wanted::Staged),
-        any::<bool>().prop_map(|readonly| Wanted::Published { readonly }),
+        any::<(bool, bool)>()
+            .prop_map(|(readonly, exclusive)| Wanted::Published { readonly, exclusive }),
         Just(Wanted::Unstaged),
         Just(Wanted::Absent),
     ]

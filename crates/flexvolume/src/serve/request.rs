@@ -132,6 +132,7 @@ impl Request {
             readonly: options.readonly()?,
             group: options.group()?,
             below: below.transpose()?,
+            ..Publication::default()
         })
     }
 
