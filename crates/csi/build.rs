@@ -12,6 +12,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     // Encoded by the compiler itself, which keeps the options that CSI defines, such as `csi_secret`.
     std::fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
-    tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
+    let mut messages = tonic_prost_build::Config::new();
+    // Each message knows its full name, by which its descriptor is found.
+    messages.enable_type_names();
+    tonic_prost_build::configure()
+        .compile_fds_with_config(compiler.file_descriptor_set(), messages)?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! The command line's words. What they do is in [`crate::commands`].
 
+pub(crate) mod serve;
+
 use crate::output::Form;
 use becket_core::pool::{DEFAULT_POOL, DEFAULT_STATE, STATE_VARIABLE};
 use becket_core::record::Content;
@@ -41,6 +43,8 @@ pub(crate) enum Command {
     /// It needs root, makes its own temporary state directory, and removes it whatever happens;
     /// --state-dir is not used.
     Demo,
+    /// Be the CSI drivers of this node, until a signal ends it
+    Serve(serve::ServeArgs),
     /// Make, list, look at and delete pools
     #[command(subcommand)]
     Pool(PoolCommand),

@@ -2,6 +2,7 @@
 
 mod demo;
 mod pool;
+mod serve;
 mod snapshot;
 mod trash;
 mod volume;
@@ -23,6 +24,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let form = args.global.output;
     match &args.command {
         Command::Demo => demo::run(form)?,
+        Command::Serve(arguments) => serve::run(&args.global, arguments)?,
         Command::Pool(command) => pool::run(&engine(&args.global), command, form)?,
         Command::Volume(command) => volume::run(&engine(&args.global), command, form)?,
         Command::Snapshot(command) => snapshot::run(&engine(&args.global), command, form)?,

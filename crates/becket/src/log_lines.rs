@@ -26,6 +26,37 @@ pub(crate) fn to_stderr(verbose: bool) {
     install(&Stderr, level);
 }
 
+/// A line of fields to stderr for each event, with the number of the request it belongs to; with
+/// `verbose` also what was asked, and questions that went well.
+pub(crate) fn of_server(verbose: bool) {
+    struct Server;
+    impl Log for Server {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            metadata.target().starts_with("becket") || metadata.level() <= Level::Warn
+        }
+        fn log(&self, record: &Record<'_>) {
+            if !self.enabled(record.metadata()) {
+                return;
+            }
+            let time = humantime::format_rfc3339_millis(SystemTime::now());
+            let level = record.level().as_str().to_lowercase();
+            let request = match becket_csi::work::request() {
+                0 => String::new(),
+                number => format!(" request={number}"),
+            };
+            let words = record.args().to_string();
+            // Calls are told in fields already.
+            let event = match record.target() {
+                becket_csi::work::CALL => words,
+                _ => format!("event={words:?}"),
+            };
+            let _ = writeln!(std::io::stderr(), "time={time} level={level}{request} {event}");
+        }
+        fn flush(&self) {}
+    }
+    install(&Server, if verbose { LevelFilter::Debug } else { LevelFilter::Info });
+}
+
 /// To the host's log (`/dev/log`, where syslog and journald listen) and, if asked, to a file; never to
 /// stdout or stderr, which the kubelet reads. A log that cannot be reached is done without.
 pub(crate) fn to_syslog(driver: &'static str, file: Option<&Path>) {

@@ -21,9 +21,11 @@ fn main() -> ExitCode {
         return callout::answer(&call);
     }
     let args = args::Args::parse_from(&arguments);
-    // A callout answers on stdout alone, also when it is asked for by the command line.
-    if !matches!(args.command, args::Command::Flex(_)) {
-        log_lines::to_stderr(args.global.verbose);
+    match args.command {
+        // A callout answers on stdout alone, also when it is asked for by the command line.
+        args::Command::Flex(_) => {}
+        args::Command::Serve(_) => log_lines::of_server(args.global.verbose),
+        _ => log_lines::to_stderr(args.global.verbose),
     }
     match commands::run(&args) {
         Ok(code) => code,

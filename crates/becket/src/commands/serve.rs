@@ -1,0 +1,58 @@
+//! `becket serve`: the CSI drivers of this node.
+
+use crate::args::Global;
+use crate::args::serve::ServeArgs;
+use crate::install;
+use becket_core::pool::State;
+use becket_core::{Engine, Error, Kind, Result};
+use becket_csi::driver::Driver;
+use becket_csi::endpoint::Endpoint;
+use becket_csi::serve::{self, Settings};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where a kubelet that was not told otherwise keeps its plugins' sockets.
+const PLUGINS: &str = "/var/lib/kubelet/plugins";
+
+/// Serves until a signal ends it.
+pub(super) fn run(global: &Global, arguments: &ServeArgs) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Error::new(Kind::Denied, "a driver mounts filesystems, which needs root"));
+    }
+    let mut drivers = arguments.drivers.clone();
+    drivers.sort_by_key(|driver| driver.name());
+    drivers.dedup();
+    let settings = Settings {
+        node: arguments.node_id.clone(),
+        drivers: sockets(arguments, &drivers)?,
+        mode: arguments.mode.into(),
+        registration: arguments.registration_dir.clone(),
+        metrics: arguments.metrics,
+        attach: arguments.attach.clone(),
+        most_volumes: arguments.max_volumes_per_node,
+        reflection: arguments.reflection,
+    };
+    let state = install::real(&global.state_dir);
+    // The caller asks again by itself, so nobody waits for a volume in work.
+    let engine = || Engine::new(State::new(&state), becket_backends::all()).waiting(Duration::ZERO);
+    serve::run(&settings, engine)
+}
+
+/// Each driver with its socket.
+fn sockets(arguments: &ServeArgs, drivers: &[Driver]) -> Result<Vec<(Driver, PathBuf)>> {
+    match (&arguments.endpoint, drivers) {
+        (Some(Endpoint::Unix(path)), [driver]) => Ok(vec![(*driver, path.clone())]),
+        (Some(Endpoint::Tcp(address)), _) => Err(Error::new(
+            Kind::Invalid,
+            format!("a driver does not listen at `{address}`: it is for this node alone"),
+        )
+        .hint("name a socket: unix:///path/to/csi.sock")),
+        (Some(_), _) => Err(Error::new(Kind::Invalid, "one endpoint is for one driver")
+            .hint("name one with --drivers, or give --plugin-dir instead of --endpoint")),
+        (None, drivers) => {
+            let directory = arguments.plugin_dir.as_deref().unwrap_or(Path::new(PLUGINS));
+            let socket = |driver: &Driver| directory.join(driver.name()).join("csi.sock");
+            Ok(drivers.iter().map(|driver| (*driver, socket(driver))).collect())
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The CSI drivers Becket is, one for each backend, and what each of them can do.
+
+use becket_core::pool::DEFAULT_POOL;
+use becket_core::record::Content;
+
+/// A CSI driver of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Driver {
+    /// `image.becket.dev`
+    Image,
+    /// `directory.becket.dev`
+    Directory,
+}
+
+impl Driver {
+    /// All of them.
+    pub const ALL: [Driver; 2] = [Driver::Image, Driver::Directory];
+
+    /// The name that Kubernetes knows it by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Driver::Image => "image.becket.dev",
+            Driver::Directory => "directory.becket.dev",
+        }
+    }
+
+    /// The backend of its pools, which is also how the command line names the driver.
+    pub fn backend(self) -> &'static str {
+        match self {
+            Driver::Image => "image",
+            Driver::Directory => "directory",
+        }
+    }
+
+    /// The driver of a backend.
+    pub fn of_backend(name: &str) -> Option<Driver> {
+        Driver::ALL.into_iter().find(|driver| driver.backend() == name)
+    }
+
+    /// The pool of a volume whose class names none.
+    pub fn default_pool(self) -> &'static str {
+        match self {
+            Driver::Image => DEFAULT_POOL,
+            Driver::Directory => "directory",
+        }
+    }
+
+    /// What its volumes can hold as filesystems; the first is the default.
+    pub fn filesystems(self) -> &'static [Content] {
+        match self {
+            Driver::Image => &[Content::Ext4, Content::Xfs, Content::Btrfs],
+            Driver::Directory => &[Content::Directory],
+        }
+    }
+
+    /// True where volumes can be raw block.
+    pub fn has_block(self) -> bool {
+        self == Driver::Image
+    }
+
+    /// True where several volumes can be cut at one moment.
+    pub fn has_groups(self) -> bool {
+        self == Driver::Image
+    }
+
+    /// True where a volume is bytes, so that it can be told which of them a snapshot changed.
+    pub fn has_metadata(self) -> bool {
+        self == Driver::Image
+    }
+
+    /// Programs of the host that it cannot do without.
+    pub fn programs(self) -> &'static [&'static str] {
+        match self {
+            Driver::Image => &["mkfs.ext4"],
+            Driver::Directory => &[],
+        }
+    }
+}

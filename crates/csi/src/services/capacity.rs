@@ -1,0 +1,45 @@
+//! `GetCapacity`: what a pool can still promise here.
+
+use crate::capability::Capability;
+use crate::class::Class;
+use crate::plugin::Plugin;
+use crate::protocol::csi::{GetCapacityRequest, GetCapacityResponse};
+use becket_core::record::{Content, Provisioning};
+use becket_core::{Result, size};
+
+/// The room for one more volume of the class, 0 where none can be.
+pub fn capacity(plugin: &Plugin, request: GetCapacityRequest) -> Result<GetCapacityResponse> {
+    let class = Class::read(plugin.driver, &request.parameters)?;
+    let wanted: Result<Vec<Capability>> =
+        request.volume_capabilities.iter().map(|given| Capability::read(Some(given))).collect();
+    let wanted = wanted?;
+    let possible = wanted.iter().all(|capability| capability.suits(plugin.driver).is_ok());
+    let here = request.accessible_topology.as_ref().is_none_or(|topology| plugin.is_in(topology));
+    if !possible || !here {
+        return Ok(GetCapacityResponse::default());
+    }
+    let pool = class.pool(plugin.driver)?;
+    if !plugin.engine.state().knows_pool(&pool)? {
+        return Ok(GetCapacityResponse::default());
+    }
+    let capacity = plugin.engine.capacity(&pool)?;
+    let room = match class.provisioning {
+        Provisioning::Thin => capacity.thin,
+        Provisioning::Thick => capacity.thick,
+    };
+    // One volume may take all of it, in whole granules.
+    let room = i64::try_from(room / size::GRANULE * size::GRANULE).unwrap_or(i64::MAX);
+    let contents = wanted.iter().map(|capability| capability.content(plugin.driver));
+    let content = contents.collect::<Result<Vec<_>>>()?.into_iter().flatten().next();
+    let content = content.or(class.content).unwrap_or(plugin.driver.filesystems()[0]);
+    Ok(GetCapacityResponse {
+        available_capacity: room,
+        maximum_volume_size: Some(room),
+        minimum_volume_size: Some(smallest(content)),
+    })
+}
+
+fn smallest(content: Content) -> i64 {
+    let bytes = content.filesystem().map_or(size::GRANULE, becket_sys::filesystem::smallest);
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,190 @@
+//! Publishing: the staged volume, at a pod's path. Inline volumes live as long as their pod's path.
+
+use super::{attach, stage};
+use crate::capability::Capability;
+use crate::class::{Class, KUBERNETES, labels};
+use crate::identifier::Identifier;
+use crate::place;
+use crate::plugin::Plugin;
+use crate::protocol::csi::{
+    NodePublishVolumeRequest, NodePublishVolumeResponse, NodeUnpublishVolumeRequest,
+    NodeUnpublishVolumeResponse,
+};
+use crate::range;
+use becket_backends::directory::TEMPLATE;
+use becket_backends::directory::template::{self, Identity};
+use becket_core::engine::{NewVolume, Publication};
+use becket_core::mount_flags::MountFlags;
+use becket_core::record::{Content, VolumeRecord};
+use becket_core::settings::Settings;
+use becket_core::target::Target;
+use becket_core::{Error, Kind, Result, size};
+use std::collections::HashMap;
+
+/// Says, in a volume's context, that the pod's own definition holds the volume.
+const EPHEMERAL: &str = "csi.storage.k8s.io/ephemeral";
+
+/// The label of such a volume.
+const EPHEMERAL_LABEL: &str = "csi.ephemeral";
+
+/// How large such a volume is to be.
+const SIZE: &str = "size";
+
+/// `NodePublishVolume`.
+pub fn publish(
+    plugin: &Plugin,
+    request: NodePublishVolumeRequest,
+) -> Result<NodePublishVolumeResponse> {
+    if request.volume_id.is_empty() {
+        return Err(Error::new(Kind::Invalid, "the volume's id is missing"));
+    }
+    let capability = Capability::read(request.volume_capability.as_ref())?;
+    let target = place::read(&request.target_path, "target")?;
+    match is_ephemeral(&request.volume_context) {
+        true => publish_ephemeral(plugin, &request, &capability, &target)?,
+        false => publish_staged(plugin, &request, &capability, &target)?,
+    }
+    Ok(NodePublishVolumeResponse {})
+}
+
+fn publish_staged(
+    plugin: &Plugin,
+    request: &NodePublishVolumeRequest,
+    capability: &Capability,
+    target: &Target,
+) -> Result<()> {
+    let (id, record) = plugin.volume(&request.volume_id)?;
+    stage::fits(plugin, &id, &record, capability, target)?;
+    let claim = attach::claim(plugin, &record)?;
+    if request.staging_target_path.is_empty() {
+        return Err(Error::new(Kind::WrongState, "the volume's staging path is missing")
+            .hint("this driver's volumes are staged before they are published"));
+    }
+    let staging = place::read(&request.staging_target_path, "staging")?;
+    let readonly = request.readonly || claim.is_some_and(|claim| claim.readonly);
+    let below = below(&record, &request.volume_context)?;
+    let publication = publication(capability, record.content, readonly, below)?;
+    plugin.engine.publish(&id.pool, &id.name, &staging, target, &publication)
+}
+
+fn publication(
+    capability: &Capability,
+    content: Content,
+    readonly: bool,
+    below: Option<String>,
+) -> Result<Publication> {
+    let flags = MountFlags::read(&capability.flags, content)?;
+    Ok(Publication {
+        readonly: readonly || capability.reads_only() || flags.attributes().readonly(),
+        group: capability.group()?,
+        deep: true,
+        flags,
+        exclusive: capability.exclusive(),
+        asked: capability.words(),
+        below,
+    })
+}
+
+/// The pod's own directory in the volume, where the volume has one for each pod.
+fn below(record: &VolumeRecord, context: &HashMap<String, String>) -> Result<Option<String>> {
+    let Some(template) = record.parameters.get(TEMPLATE) else {
+        return Ok(None);
+    };
+    let of_pod = |key: &str| context.get(&format!("{KUBERNETES}{key}")).map(String::as_str);
+    if of_pod("pod.uid").is_none() {
+        return Err(Error::new(
+            Kind::WrongState,
+            format!("volume `{}` has a directory for each pod, and no pod is named", record.name),
+        )
+        .hint("set podInfoOnMount in the driver's CSIDriver object"));
+    }
+    let identity = Identity {
+        namespace: of_pod("pod.namespace").unwrap_or_default(),
+        pod: of_pod("pod.name").unwrap_or_default(),
+        uid: of_pod("pod.uid").unwrap_or_default(),
+        volume: record.name.as_str(),
+    };
+    template::render(template, &identity).map(Some)
+}
+
+fn is_ephemeral(context: &HashMap<String, String>) -> bool {
+    context.get(EPHEMERAL).is_some_and(|value| value == "true")
+}
+
+/// An inline volume is made, staged and published at once.
+fn publish_ephemeral(
+    plugin: &Plugin,
+    request: &NodePublishVolumeRequest,
+    capability: &Capability,
+    target: &Target,
+) -> Result<()> {
+    capability.suits(plugin.driver)?;
+    if capability.block {
+        return Err(Error::new(Kind::Invalid, "an inline volume cannot be raw block"));
+    }
+    let mut attributes = request.volume_context.clone();
+    let wanted = attributes.remove(SIZE).map(|text| size::parse(&text)).transpose()?;
+    let class = Class::read(plugin.driver, &attributes)?;
+    let id = Identifier::of(class.pool(plugin.driver)?, &request.volume_id);
+    let content = capability.content(plugin.driver)?.or(class.content);
+    let kept = HashMap::from([(EPHEMERAL.to_owned(), "true".to_owned())]);
+    let mut labels = labels(&request.volume_id, &kept);
+    labels.insert(EPHEMERAL_LABEL.to_owned(), "true".to_owned());
+    let new = NewVolume {
+        content,
+        provisioning: class.provisioning,
+        parameters: class.parameters,
+        labels,
+        // It ends with its pod, so it is not kept for second thoughts.
+        settings: Settings { trash_retention_seconds: Some(0), ..Settings::default() },
+        ..NewVolume::new(id.name.clone(), wanted.unwrap_or(range::DEFAULT))
+    };
+    let kind = content.unwrap_or(plugin.driver.filesystems()[0]);
+    let publication = publication(capability, kind, request.readonly, None)?;
+    // It is staged at a place of our own, so nothing is known of other paths.
+    let publication = Publication { exclusive: false, ..publication };
+    plugin.engine.mount(&id.pool, &id.name, Some(&new), target, &publication)
+}
+
+/// `NodeUnpublishVolume`: what is not there is unpublished; and the target goes with it.
+pub fn unpublish(
+    plugin: &Plugin,
+    request: NodeUnpublishVolumeRequest,
+) -> Result<NodeUnpublishVolumeResponse> {
+    let target = stage::to_leave(&request.volume_id, &request.target_path, "target")?;
+    let ephemeral = find_ephemeral(plugin, &request.volume_id)?;
+    match (ephemeral, Identifier::parse(&request.volume_id), target) {
+        (Some(id), _, target) => {
+            if let Some(target) = target {
+                plugin.engine.unmount(&target)?;
+                target.remove()?;
+            }
+            plugin.engine.delete(&id.pool, &id.name)?;
+        }
+        (None, Some(id), Some(target)) => {
+            plugin.engine.withdraw(&id.pool, &id.name, &target)?;
+        }
+        // An inline volume that is gone already, or an id that was never ours.
+        (None, None, Some(target)) => {
+            stage::nothing_at(&target, &request.volume_id)?;
+            target.remove()?;
+        }
+        (None, _, None) => {}
+    }
+    Ok(NodeUnpublishVolumeResponse {})
+}
+
+/// The inline volume that Kubernetes knows by `id`, in whatever pool it was made.
+fn find_ephemeral(plugin: &Plugin, id: &str) -> Result<Option<Identifier>> {
+    if Identifier::parse(id).is_some() {
+        return Ok(None);
+    }
+    for pool in plugin.pools()?.0 {
+        let id = Identifier::of(pool, id);
+        let found = plugin.engine.find_volume(&id.pool, &id.name)?;
+        if found.is_some_and(|found| found.labels.contains_key(EPHEMERAL_LABEL)) {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}

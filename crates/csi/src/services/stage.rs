@@ -1,0 +1,121 @@
+//! Staging: the volume, mounted once for the node.
+
+use super::attach;
+use crate::capability::Capability;
+use crate::identifier::Identifier;
+use crate::place;
+use crate::plugin::Plugin;
+use crate::protocol::csi::{
+    NodeStageVolumeRequest, NodeStageVolumeResponse, NodeUnstageVolumeRequest,
+    NodeUnstageVolumeResponse,
+};
+use becket_backends::directory::TEMPLATE;
+use becket_core::engine::Staging;
+use becket_core::error::shown;
+use becket_core::mount_flags::MountFlags;
+use becket_core::record::{Content, VolumeRecord};
+use becket_core::target::Target;
+use becket_core::{Error, Kind, Result};
+
+/// `NodeStageVolume`.
+pub fn stage(plugin: &Plugin, request: NodeStageVolumeRequest) -> Result<NodeStageVolumeResponse> {
+    let capability = Capability::read(request.volume_capability.as_ref())?;
+    let staging = place::read(&request.staging_target_path, "staging")?;
+    let (id, record) = plugin.volume(&request.volume_id)?;
+    fits(plugin, &id, &record, &capability, &staging)?;
+    attach::claim(plugin, &record)?;
+    let shared_out = record.parameters.contains_key(TEMPLATE);
+    let how = Staging {
+        flags: MountFlags::read(&capability.flags, record.content)?,
+        // Of a volume with a directory for each pod, each gets its own group.
+        group: capability.group()?.filter(|_| !shared_out),
+        asked: capability.words(),
+    };
+    plugin.engine.stage_as(&id.pool, &id.name, &staging, &how)?;
+    Ok(NodeStageVolumeResponse {})
+}
+
+/// What the volume cannot be; `Conflict` where it is mounted at the place as something else already.
+pub fn fits(
+    plugin: &Plugin,
+    id: &Identifier,
+    record: &VolumeRecord,
+    capability: &Capability,
+    place: &Target,
+) -> Result<()> {
+    let Err(error) = capability.fits(plugin.driver, record.content) else {
+        return Ok(());
+    };
+    let there = error.kind() == Kind::WrongState
+        && plugin.engine.is_at(&id.pool, &id.name, place).unwrap_or(false);
+    match there {
+        true => Err(Error::new(Kind::Conflict, error.message())),
+        false => Err(error),
+    }
+}
+
+/// `NodeUnstageVolume`: what is not staged there is unstaged. Neither a volume that is gone nor a pool
+/// that cannot be reached keeps a node from being cleaned up.
+pub fn unstage(
+    plugin: &Plugin,
+    request: NodeUnstageVolumeRequest,
+) -> Result<NodeUnstageVolumeResponse> {
+    let staging = to_leave(&request.volume_id, &request.staging_target_path, "staging")?;
+    let (id, staging) = match (Identifier::parse(&request.volume_id), staging) {
+        (_, None) => return Ok(NodeUnstageVolumeResponse {}),
+        (Some(id), Some(staging)) => (id, staging),
+        (None, Some(staging)) => {
+            nothing_at(&staging, &request.volume_id)?;
+            return Ok(NodeUnstageVolumeResponse {});
+        }
+    };
+    match plugin.engine.open(&id.pool) {
+        Ok(_) => plugin.engine.unstage(&id.pool, &id.name, &staging)?,
+        Err(error) => {
+            log::warn!("volume `{id}` is unstaged without its pool: {error}");
+            plugin.engine.unpublish(&staging)?;
+        }
+    }
+    Ok(NodeUnstageVolumeResponse {})
+}
+
+/// The place that a volume is to leave; `None` where there is no directory that it could be in.
+pub fn to_leave(id: &str, path: &str, what: &str) -> Result<Option<Target>> {
+    if id.is_empty() {
+        return Err(Error::new(Kind::Invalid, "the volume's id is missing"));
+    }
+    match place::read(path, what) {
+        Ok(place) => Ok(Some(place)),
+        Err(error) if error.kind() == Kind::WrongState => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// `NotFound` when something is mounted at a place that is said to be of a volume we never had.
+pub fn nothing_at(place: &Target, id: &str) -> Result<()> {
+    match place.look()?.is_some_and(|point| point.mounted) {
+        false => Ok(()),
+        true => {
+            let (shown, path) = (shown(id), place.path());
+            let path = path.display();
+            Err(Error::new(Kind::NotFound, format!("volume `{shown}` does not exist"))
+                .hint(format!("what is mounted at `{path}` is left alone")))
+        }
+    }
+}
+
+/// `NotFound` when the volume is not at the path, which may be where it is staged or published.
+pub fn expect_at(plugin: &Plugin, id: &Identifier, path: &str) -> Result<Target> {
+    let absent = || {
+        let shown = shown(path);
+        Error::new(Kind::NotFound, format!("volume `{id}` is not at `{shown}`"))
+    };
+    let place = place::read(path, "volume").map_err(|_| absent())?;
+    let record = plugin.engine.volume(&id.pool, &id.name)?;
+    // A raw block volume is attached when it is staged, and nothing is mounted at that path.
+    let staged = record.content == Content::Block && place.look()?.is_some_and(|at| !at.mounted);
+    match staged || plugin.engine.is_at(&id.pool, &id.name, &place)? {
+        true => Ok(place),
+        false => Err(absent()),
+    }
+}
