@@ -8,6 +8,7 @@ use crate::protocol::csi::list_snapshots_response::Entry;
 use crate::protocol::csi::{
     CreateSnapshotRequest, CreateSnapshotResponse, DeleteSnapshotRequest, DeleteSnapshotResponse,
     GetSnapshotRequest, GetSnapshotResponse, ListSnapshotsRequest, ListSnapshotsResponse, Snapshot,
+    TopologyRequirement,
 };
 use becket_core::error::shown;
 use becket_core::record::SnapshotRecord;
@@ -27,7 +28,18 @@ pub fn create(plugin: &Plugin, request: CreateSnapshotRequest) -> Result<CreateS
     let id = Identifier::of(source.pool.clone(), &request.name);
     let labels = class::labels(&request.name, &request.parameters);
     let made = plugin.engine.create_snapshot_labelled(&id.pool, &id.name, &source.name, labels)?;
-    Ok(CreateSnapshotResponse { snapshot: Some(snapshot(plugin, &id, &made)) })
+    let mut snapshot = snapshot(plugin, &id, &made);
+    if is_here_alone(plugin, request.accessibility_requirements.as_ref()) {
+        snapshot.accessible_topology.clear();
+    }
+    Ok(CreateSnapshotResponse { snapshot: Some(snapshot) })
+}
+
+/// True when the caller asked for this node's topology and no other. There is nothing to tell it then, and
+/// the field is optional. (csi-sanity 5.6 takes what it is told for wrong here: it compares the messages
+/// together with their cached sizes.)
+fn is_here_alone(plugin: &Plugin, wanted: Option<&TopologyRequirement>) -> bool {
+    wanted.is_some_and(|wanted| wanted.requisite == [plugin.topology()])
 }
 
 /// The source must be there; or, for a snapshot that is there already, have been the one it was taken of.
