@@ -19,6 +19,7 @@ mod moments;
 mod mounting;
 mod reconciling;
 mod removal;
+mod requests;
 mod sharing;
 
 use crate::backend::{Backend, Place};
@@ -67,6 +68,7 @@ pub fn run(make: &dyn Fn() -> Ground) {
         ("sharing", sharing::CHECKS),
         ("reconciling", reconciling::CHECKS),
         ("block", block::CHECKS),
+        ("requests", requests::CHECKS),
     ];
     let mut broken = Vec::new();
     for (suite, checks) in suites {
