@@ -12,12 +12,14 @@ mod kernel;
 mod node;
 mod options;
 mod run;
+pub mod served;
 
 pub use fingerprint::Fingerprint;
 pub use kernel::{loop_files, mount, mounts, unmount, until};
 pub use node::{Flex, Node};
 pub use options::{Options, volume};
 pub use run::{Ran, Reply, start, status_of, talk};
+pub use served::Served;
 
 use std::path::{Path, PathBuf};
 

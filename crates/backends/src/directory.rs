@@ -275,7 +275,15 @@ fn no_limit(pool: &Pool, volume: &VolumeRecord) -> Error {
 }
 
 fn data<R: Stored>(pool: &Pool, name: &Name, place: Place) -> Result<Dir> {
-    Ok(store::expect::<R>(pool, name, place)?.open_dir(DATA)?)
+    let dir = store::expect::<R>(pool, name, place)?;
+    dir.open_dir(DATA).map_err(|error| match error.errno {
+        Errno::NOENT => {
+            let path = dir.path().join(DATA);
+            Error::new(Kind::WrongState, format!("directory `{}` is missing", path.display()))
+                .hint("nothing was changed; look for it before you do anything else")
+        }
+        _ => error.into(),
+    })
 }
 
 fn data_of<R: Stored>(pool: &Pool, name: &Name) -> Result<Dir> {

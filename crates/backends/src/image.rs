@@ -4,6 +4,8 @@
 //! preallocated. Snapshots and clones share blocks where the pool's filesystem can (xfs, btrfs) and
 //! are copies that keep the holes elsewhere.
 
+mod devices;
+
 use crate::store::{self, DATA, Files, Stored};
 use becket_core::backend::{Abilities, Backend, From, Hold, Medium, Place, Source, Space};
 use becket_core::catalog::Catalog;
@@ -12,8 +14,9 @@ use becket_core::record::{Content, Provisioning, SnapshotRecord, VolumeRecord};
 use becket_core::{Error, Kind, Name, Pool, Result, size};
 use becket_sys::beneath::Dir;
 use becket_sys::loop_device::{self, LoopDevice};
-use becket_sys::point::{self, DeviceNumber, Point};
-use becket_sys::{Errno, copy, extents, filesystem, mountinfo};
+use becket_sys::point::{self, Point};
+use becket_sys::{Errno, copy, extents, filesystem};
+use devices::{attached, devices, identity, loop_number};
 use rustix::fs::{FallocateFlags, FileType, OFlags};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -131,6 +134,11 @@ impl Backend for Image {
         open_image::<VolumeRecord>(pool, &volume.name, place, OFlags::RDONLY).map(Some)
     }
 
+    fn snapshot_medium(&self, pool: &Pool, snapshot: &SnapshotRecord) -> Result<Option<Medium>> {
+        let (place, flags) = (Place::Ready, OFlags::RDONLY);
+        open_image::<SnapshotRecord>(pool, &snapshot.name, place, flags).map(Some)
+    }
+
     fn attach(
         &self,
         pool: &Pool,
@@ -138,9 +146,8 @@ impl Backend for Image {
         place: Place,
         hold: Hold,
     ) -> Result<Source> {
-        let attached = devices(pool, volume, place)?.into_iter().next();
         let autoclear = hold == Hold::WhileUsed;
-        let device = match attached {
+        let device = match attached(pool, volume, place, false)? {
             Some(device) => {
                 if !autoclear {
                     device.set_autoclear(false)?;
@@ -150,6 +157,21 @@ impl Backend for Image {
             None => {
                 let image = open_image::<VolumeRecord>(pool, &volume.name, place, OFlags::RDWR)?;
                 let options = loop_device::Options { readonly: false, autoclear };
+                loop_device::attach(&image.file, &image.path, options)?
+            }
+        };
+        Ok(Source::Block { device: device.path(), holder: device.into_file() })
+    }
+
+    /// A second device on the same image: the kernel lets a device be written to through a read-only
+    /// mount of its node.
+    fn attach_readonly(&self, pool: &Pool, volume: &VolumeRecord) -> Result<Source> {
+        let place = Place::Ready;
+        let device = match attached(pool, volume, place, true)? {
+            Some(device) => device,
+            None => {
+                let image = open_image::<VolumeRecord>(pool, &volume.name, place, OFlags::RDONLY)?;
+                let options = loop_device::Options { readonly: true, autoclear: false };
                 loop_device::attach(&image.file, &image.path, options)?
             }
         };
@@ -288,35 +310,4 @@ fn allocate(image: &Medium, start: u64, length: u64) -> Result<()> {
 fn failed(operation: &'static str, image: &Medium, error: std::io::Error) -> Error {
     let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
     becket_sys::Error::new(operation, image.path.to_string_lossy(), errno).into()
-}
-
-fn identity(
-    pool: &Pool,
-    volume: &VolumeRecord,
-    place: Place,
-) -> Result<(PathBuf, DeviceNumber, u64)> {
-    let image = open_image::<VolumeRecord>(pool, &volume.name, place, OFlags::PATH)?;
-    let point = point::look_at(image.file.as_fd(), &image.path)?;
-    Ok((image.path, point.device, point.inode))
-}
-
-fn devices(pool: &Pool, volume: &VolumeRecord, place: Place) -> Result<Vec<LoopDevice>> {
-    let (path, device, inode) = identity(pool, volume, place)?;
-    Ok(loop_device::attached_to(&path, device, inode)?)
-}
-
-/// The number of the loop device behind a mount or a device node. btrfs has device numbers of its
-/// own, so there the mount table tells.
-fn loop_number(point: &Point) -> Result<Option<u32>> {
-    for (major, minor) in [point.device, point.node] {
-        if major == loop_device::MAJOR {
-            return Ok(Some(minor));
-        }
-    }
-    if point.device.0 != 0 {
-        return Ok(None);
-    }
-    let table = mountinfo::read()?;
-    let mounted = table.iter().find(|entry| entry.id == point.mount_id);
-    Ok(mounted.and_then(|entry| entry.source.to_str()?.strip_prefix("/dev/loop")?.parse().ok()))
 }

@@ -4,6 +4,7 @@
 // Tests: a panic with a clear message is how they tell.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod fullness;
 mod medium;
 
 use becket_backends::{Directory, Image};

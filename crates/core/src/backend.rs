@@ -142,7 +142,13 @@ pub trait Backend: Send + Sync {
     /// The volume's own bytes; `None` where it has none (directories).
     fn medium(&self, pool: &Pool, volume: &VolumeRecord, place: Place) -> Result<Option<Medium>>;
 
-    /// Makes the volume reachable, by the device it is attached to already if there is one.
+    /// The snapshot's own bytes, which nobody writes to any more; `None` where it has none.
+    fn snapshot_medium(&self, _pool: &Pool, _snapshot: &SnapshotRecord) -> Result<Option<Medium>> {
+        Ok(None)
+    }
+
+    /// Makes the volume reachable, by the device it is attached to already if there is one that takes
+    /// writes.
     fn attach(
         &self,
         pool: &Pool,
@@ -151,7 +157,16 @@ pub trait Backend: Send + Sync {
         hold: Hold,
     ) -> Result<Source>;
 
-    /// Paths of the devices the volume is attached to now.
+    /// Makes a raw block volume reachable by a device that refuses writes by whatever path it is
+    /// opened, until it is detached; by the one there is already, if there is one.
+    fn attach_readonly(&self, _pool: &Pool, volume: &VolumeRecord) -> Result<Source> {
+        Err(Error::new(
+            Kind::Unsupported,
+            format!("raw block volume `{}` cannot be published read-only", volume.name),
+        ))
+    }
+
+    /// Paths of the devices the volume is attached to now, those that refuse writes among them.
     fn devices(&self, pool: &Pool, volume: &VolumeRecord, place: Place) -> Result<Vec<PathBuf>>;
 
     /// Detaches devices that have no user left; those that have are left alone.

@@ -13,10 +13,14 @@ mod birth;
 mod block;
 mod capacity;
 mod copies;
+mod groups;
+mod groups_cut;
 mod growth;
+mod health;
 mod limits;
 mod moments;
 mod mounting;
+mod ranges;
 mod reconciling;
 mod removal;
 mod requests;
@@ -69,6 +73,10 @@ pub fn run(make: &dyn Fn() -> Ground) {
         ("reconciling", reconciling::CHECKS),
         ("block", block::CHECKS),
         ("requests", requests::CHECKS),
+        ("ranges", ranges::CHECKS),
+        ("health", health::CHECKS),
+        ("groups", groups::CHECKS),
+        ("groups' cuts", groups_cut::CHECKS),
     ];
     let mut broken = Vec::new();
     for (suite, checks) in suites {

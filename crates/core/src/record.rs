@@ -3,6 +3,10 @@
 //! Each is one JSON object with a `format` number. A record of a newer format is refused rather than
 //! misread; within a format, fields are only added with a default.
 
+mod group;
+
+pub use group::GroupMembership;
+
 use crate::error::shown;
 use crate::settings::Settings;
 use crate::{Error, Kind, Name, Result};
@@ -207,6 +211,9 @@ pub struct SnapshotRecord {
     /// The words it was asked for with, as [`VolumeRecord::labels`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// The group it was taken with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupMembership>,
 }
 
 /// `pool.json`.
@@ -251,6 +258,9 @@ pub struct TrashRecord {
     pub deleted: String,
     /// When it may be emptied, RFC 3339.
     pub until: String,
+    /// The group that a snapshot belongs to: its members come back together or not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupMembership>,
 }
 
 /// What can be in the trash.

@@ -97,18 +97,23 @@ impl Plugin {
         Ok((usable, broken))
     }
 
-    /// The volume that an id stands for. `Invalid` without an id, `NotFound` where nothing goes by it.
+    /// An id of this driver's. `Invalid` without one, `NotFound` where nothing of it can go by it.
+    pub fn identifier(&self, id: &str, what: &str) -> Result<Identifier> {
+        let id = Identifier::expect(id, what)?;
+        self.own(&id.pool, what, &id)?;
+        Ok(id)
+    }
+
+    /// The volume that an id stands for.
     pub fn volume(&self, id: &str) -> Result<(Identifier, VolumeRecord)> {
-        let id = Identifier::expect(id, "volume")?;
-        self.own(&id.pool, "volume", &id)?;
+        let id = self.identifier(id, "volume")?;
         let record = self.engine.volume(&id.pool, &id.name)?;
         Ok((id, record))
     }
 
     /// The snapshot that an id stands for.
     pub fn snapshot(&self, id: &str) -> Result<(Identifier, SnapshotRecord)> {
-        let id = Identifier::expect(id, "snapshot")?;
-        self.own(&id.pool, "snapshot", &id)?;
+        let id = self.identifier(id, "snapshot")?;
         let record = self.engine.snapshot(&id.pool, &id.name)?;
         Ok((id, record))
     }

@@ -1,17 +1,21 @@
 //! Serving: one process, one socket for each driver, until it is told to end.
 
-mod http;
+mod web;
 
 use crate::driver::Driver;
 use crate::metrics::Metrics;
 use crate::plugin::{Mode, Plugin};
 use crate::protocol::DESCRIPTORS;
 use crate::protocol::csi::controller_server::ControllerServer;
+use crate::protocol::csi::group_controller_server::GroupControllerServer;
 use crate::protocol::csi::identity_server::IdentityServer;
 use crate::protocol::csi::node_server::NodeServer;
+use crate::protocol::csi::snapshot_metadata_server::SnapshotMetadataServer;
 use crate::registration::{self, Registration};
 use crate::services::controller::ControllerService;
+use crate::services::groups::GroupService;
 use crate::services::identity::IdentityService;
+use crate::services::metadata::MetadataService;
 use crate::services::node::NodeService;
 use crate::sockets::{self, Incoming};
 use crate::work::{ALL_THREADS, Work};
@@ -23,12 +27,16 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tonic::Status;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
 /// How long work may go on after the process was told to end. Kubernetes kills after 30 seconds; what is
 /// cut short then is found by the retry.
 const GRACE: Duration = Duration::from_secs(25);
+
+/// How long callers may take to read their last answers.
+const PARTING: Duration = Duration::from_millis(300);
 
 /// What is to be served, and how.
 #[derive(Debug, Clone)]
@@ -88,10 +96,12 @@ async fn serve(settings: &Settings, plugins: &[Arc<Plugin>]) -> Result<()> {
     let mut tasks = JoinSet::new();
     let mut own = Vec::new();
     let mut registrations = Vec::new();
+    let mut works = Vec::new();
     for (plugin, (driver, socket)) in plugins.iter().zip(&settings.drivers) {
         let listener = sockets::bind_private(socket)?;
         own.push((socket.clone(), sockets::identity(socket)?));
         let work = Work::new(plugin.clone(), metrics.clone());
+        works.push(work.clone());
         let routes = routes(&work, settings.reflection)?;
         let server = Server::builder().add_routes(routes);
         let end = ended(stopping.clone());
@@ -111,16 +121,23 @@ async fn serve(settings: &Settings, plugins: &[Arc<Plugin>]) -> Result<()> {
         }
     }
     if let Some(address) = settings.metrics {
-        let answers = http::Answers::new(plugins.to_vec(), metrics, registrations);
-        tasks.spawn(http::serve(http::bind(address)?, answers, stopping.clone()));
+        let answers = web::Answers::new(plugins.to_vec(), metrics, registrations);
+        tasks.spawn(web::serve(web::bind(address)?, answers, stopping.clone()));
     }
     told_to_end().await?;
     log::info!("ending; what is at work is finished first");
     let _ = stop.send(true);
-    let drained = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} });
-    if drained.await.is_err() {
+    let finished = async {
+        for work in &works {
+            work.finish().await;
+        }
+    };
+    if tokio::time::timeout(GRACE, finished).await.is_err() {
         log::warn!("some work is not finished; the next call for it goes on with it");
     }
+    // Callers read their last answers; those that only stay connected are not waited for.
+    let parted = async { while tasks.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(PARTING, parted).await;
     for (socket, identity) in own {
         if let Some(identity) = identity {
             sockets::remove_own(&socket, identity)?;
@@ -138,6 +155,14 @@ fn routes(work: &Work, reflection: bool) -> Result<Routes> {
         names.push("csi.v1.Controller");
         routes = routes.add_service(ControllerServer::new(ControllerService(work.clone())));
     }
+    if plugin.mode.controller() && plugin.driver.has_groups() {
+        names.push("csi.v1.GroupController");
+        routes = routes.add_service(GroupControllerServer::new(GroupService(work.clone())));
+    }
+    if plugin.mode.controller() && plugin.driver.has_metadata() {
+        names.push("csi.v1.SnapshotMetadata");
+        routes = routes.add_service(SnapshotMetadataServer::new(MetadataService(work.clone())));
+    }
     if plugin.mode.node() {
         names.push("csi.v1.Node");
         routes = routes.add_service(NodeServer::new(NodeService(work.clone())));
@@ -152,7 +177,15 @@ fn routes(work: &Work, reflection: bool) -> Result<Routes> {
         routes = routes.add_service(build().build_v1().map_err(failed)?);
         routes = routes.add_service(build().build_v1alpha().map_err(failed)?);
     }
+    let router = std::mem::take(routes.axum_router_mut());
+    *routes.axum_router_mut() = router.fallback(not_served);
     Ok(routes)
+}
+
+/// The answer to calls of services that are not here: like every refusal it says why.
+async fn not_served(call: http::Uri) -> http::Response<tonic::body::Body> {
+    let path = call.path().trim_start_matches('/');
+    Status::unimplemented(format!("`{path}` is not served at this socket")).into_http()
 }
 
 /// Resolves when the process is to end.

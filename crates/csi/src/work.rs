@@ -15,7 +15,8 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
+use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status};
 
 /// The target of log lines that are made of fields.
@@ -30,19 +31,24 @@ pub enum Lane {
     Node,
     /// Questions that nothing is changed for.
     Question,
+    /// Answers that are read from a disk for as long as somebody listens.
+    Stream,
 }
+
+/// An answer in many messages.
+pub type Stream<A> = ReceiverStream<std::result::Result<A, Status>>;
 
 /// Threads of each lane.
 const THREADS: usize = 8;
 
 /// All lanes' threads.
-pub const ALL_THREADS: usize = 3 * THREADS;
+pub const ALL_THREADS: usize = 4 * THREADS;
 
 /// Where calls are answered. A clone shares the threads.
 #[derive(Clone)]
 pub struct Work {
     plugin: Arc<Plugin>,
-    lanes: Arc<[Semaphore; 3]>,
+    lanes: Arc<[Semaphore; 4]>,
     metrics: Arc<Metrics>,
 }
 
@@ -64,13 +70,23 @@ fn next_request() -> u64 {
 impl Work {
     /// Threads for the calls of one driver.
     pub fn new(plugin: Arc<Plugin>, metrics: Arc<Metrics>) -> Work {
-        let lanes = Arc::new([const { Semaphore::const_new(THREADS) }; 3]);
+        let lanes = Arc::new([const { Semaphore::const_new(THREADS) }; 4]);
         Work { plugin, lanes, metrics }
     }
 
     /// The driver.
     pub fn plugin(&self) -> &Arc<Plugin> {
         &self.plugin
+    }
+
+    /// Waits until nothing is at work, and takes nothing on any more.
+    pub async fn finish(&self) {
+        for lane in self.lanes.iter() {
+            if let Ok(all) = lane.acquire_many(THREADS as u32).await {
+                all.forget();
+            }
+            lane.close();
+        }
     }
 
     /// Answers one call by `respond`, on a thread of its lane.
@@ -109,12 +125,51 @@ impl Work {
     }
 }
 
+/// Messages of a stream that wait for a slow reader.
+const AHEAD: usize = 4;
+
+impl Work {
+    /// Answers one call by messages that `respond` hands over as it makes them. It ends early when
+    /// nobody reads them any more.
+    pub async fn stream<Q, A>(
+        &self,
+        rpc: &'static str,
+        request: Request<Q>,
+        respond: fn(&Plugin, Q, &mut dyn FnMut(A) -> bool) -> Result<()>,
+    ) -> std::result::Result<Response<Stream<A>>, Status>
+    where
+        Q: Message + Name + 'static,
+        A: Send + 'static,
+    {
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        let (work, message) = (self.clone(), request.into_inner());
+        let number = next_request();
+        let permit = self.lanes[Lane::Stream as usize].acquire().await;
+        permit.map_err(|_| Status::unavailable("the driver is going down"))?.forget();
+        tokio::task::spawn_blocking(move || {
+            REQUEST.set(number);
+            let started = Instant::now();
+            let mut send = |message| sender.blocking_send(Ok(message)).is_ok();
+            let answer = judge(&work.plugin, rpc, message, |plugin, message| {
+                respond(plugin, message, &mut send)
+            });
+            tell(&work.plugin, rpc, started, &answer, &work.metrics);
+            if let Err(error) = answer {
+                let _ = sender.blocking_send(Err(status::of(&error)));
+            }
+            REQUEST.set(0);
+            work.lanes[Lane::Stream as usize].add_permits(1);
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+}
+
 /// Checks what holds for every message, and responds.
 fn judge<Q: Message + Name, A>(
     plugin: &Plugin,
     rpc: &str,
     message: Q,
-    respond: fn(&Plugin, Q) -> Result<A>,
+    respond: impl FnOnce(&Plugin, Q) -> Result<A>,
 ) -> Result<A> {
     if log::log_enabled!(log::Level::Debug) {
         let shown = shape::line(&message, &Q::full_name());

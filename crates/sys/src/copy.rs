@@ -57,7 +57,11 @@ fn told(advance: Advance<'_>, done: u64, name: &Path) -> Result<()> {
 }
 
 /// The next stretch of data at or after `place`.
-fn next_data(file: &File, place: u64, length: u64) -> rustix::io::Result<Option<(u64, u64)>> {
+pub(crate) fn next_data(
+    file: &File,
+    place: u64,
+    length: u64,
+) -> rustix::io::Result<Option<(u64, u64)>> {
     if place >= length {
         return Ok(None);
     }

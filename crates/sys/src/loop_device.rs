@@ -163,12 +163,22 @@ fn empty_info() -> Info {
 /// A device whose file has another name, or is in a directory of another name, is left alone: asking
 /// it would ask the filesystem of its file, and that may be on a server that does not answer.
 pub fn attached_to(path: &Path, device: DeviceNumber, inode: u64) -> Result<Vec<LoopDevice>> {
+    among(&attached()?, path, device, inode)
+}
+
+/// [`attached_to`] among devices that were listed before, by [`attached`].
+pub fn among(
+    attached: &[(u32, PathBuf)],
+    path: &Path,
+    device: DeviceNumber,
+    inode: u64,
+) -> Result<Vec<LoopDevice>> {
     let mut found = Vec::new();
-    for (number, backing) in attached()? {
-        if !same_ending(&backing, path) {
+    for (number, backing) in attached {
+        if !same_ending(backing, path) {
             continue;
         }
-        match LoopDevice::open(number)? {
+        match LoopDevice::open(*number)? {
             Some(open) if open.backs(device, inode)? => found.push(open),
             _ => {}
         }
@@ -206,6 +216,13 @@ pub fn attached() -> Result<Vec<(u32, PathBuf)>> {
 pub fn size(device: &Path) -> Result<u64> {
     let file = open(device, OFlags::RDONLY)?;
     rustix::fs::seek(&file, rustix::fs::SeekFrom::End(0)).on("read size of", device)
+}
+
+/// True for a block device that refuses writes by whatever path it is opened: the kernel's own flag
+/// of the whole device, which a loop device gets when its image is attached and keeps.
+pub fn refuses_writes((major, minor): DeviceNumber) -> Result<bool> {
+    let flag = PathBuf::from(format!("/sys/dev/block/{major}:{minor}/ro"));
+    Ok(std::fs::read_to_string(&flag).on("read", &flag)?.trim_end() == "1")
 }
 
 impl LoopDevice {
@@ -247,6 +264,12 @@ impl LoopDevice {
             Err(Errno::NXIO) => Ok(false),
             Err(errno) => Err(errno).on("read status of", self.path()),
         }
+    }
+
+    /// True when the image was attached read-only.
+    pub fn readonly(&self) -> Result<bool> {
+        let info = self.info().on("read status of", self.path())?;
+        Ok(info.flags & LO_FLAGS_READ_ONLY != 0)
     }
 
     /// Lets the kernel detach this device when its last user is gone, or keeps it attached.

@@ -29,6 +29,15 @@ pub struct Entry {
     pub kind: String,
     /// What the filesystem says it is on: `/dev/loop7`, `server:/export`, `tmpfs`.
     pub source: PathBuf,
+    /// The filesystem's own options, which all its mounts have in common: `rw,errors=remount-ro`.
+    pub options: String,
+}
+
+impl Entry {
+    /// True when `option` stands among the filesystem's own options.
+    pub fn has(&self, option: &str) -> bool {
+        self.options.split(',').any(|has| has == option)
+    }
 }
 
 /// A line that is not of the documented form.
@@ -82,7 +91,8 @@ fn parse_line(line: &[u8]) -> Option<Entry> {
     let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
     let kind = String::from_utf8(rest.next()?.to_vec()).ok()?;
     let source = path(rest.next()?);
-    Some(Entry { id, parent, device, root, point, readonly, kind, source })
+    let options = String::from_utf8_lossy(rest.next().unwrap_or_default()).into_owned();
+    Some(Entry { id, parent, device, root, point, readonly, kind, source, options })
 }
 
 fn number(field: &[u8]) -> Option<u64> {
@@ -138,6 +148,7 @@ mod tests {
         assert_eq!(entries[0].point, Path::new("/mnt\tx"));
         assert_eq!((entries[0].id, entries[0].parent, entries[0].device), (36, 35, (98, 0)));
         assert!(!entries[0].readonly && entries[1].readonly);
+        assert!(entries[0].has("rw") && !entries[0].has("subvol=/") && entries[1].has("subvol=/"));
         assert_eq!(
             (entries[1].kind.as_str(), entries[1].source.as_path()),
             ("btrfs", Path::new("/dev/loop7"))

@@ -3,10 +3,10 @@
 //! `STATX_ATTR_MOUNT_ROOT` (Linux 5.8, statx(2)) tells a mount point from a plain directory also
 //! for bind mounts within one filesystem, which comparing device numbers never could.
 
-use crate::Errno;
 use crate::error::{Context, Result};
+use crate::{Errno, mountinfo};
 use rustix::fs::{AtFlags, CWD, FileType, Statx, StatxAttributes, StatxFlags};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 
 /// A device number as (major, minor).
@@ -45,10 +45,40 @@ pub fn look(path: &Path) -> Result<Option<Point>> {
 }
 
 /// Looks at an open file or directory.
+///
+/// A filesystem that the kernel has given up may answer nothing any more (xfs). Of its mount's root the
+/// mount table still tells the mount and the device, which is what it takes to unmount it.
 pub fn look_at(fd: BorrowedFd<'_>, name: &Path) -> Result<Point> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-    let found = rustix::fs::statx(fd, "", flags, wanted()).on("look at", name)?;
-    Ok(point(&found))
+    match rustix::fs::statx(fd, "", flags, wanted()) {
+        Ok(found) => Ok(point(&found)),
+        Err(Errno::IO) => match root_in_table(fd)? {
+            Some(found) => Ok(found),
+            None => Err(Errno::IO).on("look at", name),
+        },
+        Err(errno) => Err(errno).on("look at", name),
+    }
+}
+
+/// What the mount table tells of the root of a mount; `None` for anything else.
+fn root_in_table(fd: BorrowedFd<'_>) -> Result<Option<Point>> {
+    let number = fd.as_raw_fd();
+    let (link, told) = (format!("/proc/self/fd/{number}"), format!("/proc/self/fdinfo/{number}"));
+    let path = std::fs::read_link(&link).on("read", &link)?;
+    let told = std::fs::read_to_string(&told).on("read", &told)?;
+    let id = told.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok());
+    let table = mountinfo::read()?;
+    let mount = table.into_iter().find(|entry| Some(entry.id) == id && entry.point == path);
+    Ok(mount.map(|entry| Point {
+        mounted: true,
+        mount_id: entry.id,
+        device: entry.device,
+        inode: 0,
+        node: (0, 0),
+        size: 0,
+        allocated: 0,
+        kind: FileType::Directory,
+    }))
 }
 
 fn wanted() -> StatxFlags {

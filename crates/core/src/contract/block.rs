@@ -4,12 +4,15 @@ use super::copies::{copy_of, restore, snapshot};
 use super::*;
 use crate::backend::Place;
 use crate::record::OriginKind;
+use becket_sys::loop_device;
+use rustix::fs::FallocateFlags;
 use std::os::unix::fs::{FileExt, FileTypeExt};
 
 pub(super) const CHECKS: &[Check] = &[
     (a_block_volume_is_a_device_at_its_target, "a block volume is a device at its target"),
     (a_block_volume_grows_while_attached, "a block volume grows while it is attached"),
     (a_block_volume_in_use_is_not_deleted, "a block volume in use is not deleted"),
+    (a_read_only_device_takes_no_writes, "a device published read-only takes no writes"),
     (block_copies_have_the_same_bytes, "block copies have the same bytes"),
 ];
 
@@ -100,6 +103,87 @@ fn a_block_volume_grows_while_attached(ground: &Ground) {
     ground.unpublish("pod");
     ground.unstage("v");
     ground.expect_at_rest("v");
+}
+
+/// Asserts that root cannot change a byte through the device at `path`, whatever way it tries.
+fn expect_no_writes(path: &Path) {
+    let trim = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    for options in [File::options().write(true), File::options().read(true).write(true)] {
+        // The kernel may let it be opened: then each write is refused.
+        let Ok(device) = options.open(path) else { continue };
+        assert!(device.write_all_at(&[9; 4096], 0).is_err(), "`{}` was written", path.display());
+        assert!(rustix::fs::fallocate(&device, trim, 0, 4096).is_err(), "it was trimmed");
+    }
+    let _ = std::process::Command::new("blockdev").arg("--setrw").arg(path).output();
+    let opened = File::options().write(true).open(path);
+    assert!(opened.is_ok_and(|device| device.write_all_at(&[9; 4096], 0).is_err()));
+}
+
+/// The flag of the device decides, not that of the mount: a device is written to through both.
+fn a_read_only_device_takes_no_writes(ground: &Ground) {
+    if !has_block(ground) {
+        return;
+    }
+    let record = ground.create("v", Content::Block);
+    ground.stage("v");
+    let pool = ground.pool();
+    let devices = || ground.backend.devices(&pool, &record, Place::Ready).unwrap();
+    for at in ["reader", "reader", "second-reader"] {
+        ground.publish("v", at, true);
+    }
+    let [reader, second] = ["reader", "second-reader"].map(|at| ground.target(at).path());
+    assert_eq!(devices().len(), 2, "readers do not share one device");
+    let writer = ground.publish("v", "writer", false);
+    assert_eq!(devices().len(), 2, "the writer has a device of its own");
+    for (at, readonly) in [("reader", false), ("writer", true)] {
+        let other = ground.try_publish("v", at, readonly);
+        refused(other, Kind::Conflict, "publishing with the other access at the same target");
+    }
+    let first = pattern(8192, 1);
+    open(&writer).write_all_at(&first, 0).unwrap();
+    open(&writer).sync_all().unwrap();
+    let read = |path: &Path, place| {
+        let mut found = vec![0; 8192];
+        File::open(path).unwrap().read_exact_at(&mut found, place).unwrap();
+        found
+    };
+    for path in [&reader, &second] {
+        expect_no_writes(path);
+        assert!(read(path, 0) == first, "a reader has other bytes than were written");
+    }
+    assert!(read(&writer, 0) == first, "a reader has changed the volume");
+
+    let larger = record.size + 8 * MIB;
+    must(ground.engine().expand(&ground.pool, &named("v"), larger), "expand");
+    open(&writer).write_all_at(&first, larger - 8192).unwrap();
+    open(&writer).sync_all().unwrap();
+    assert!(read(&reader, larger - 8192) == first, "the readers' device did not grow");
+
+    // Without a writable device at hand, the readers' one is still not taken for one.
+    ground.unpublish("writer");
+    let writable = devices().into_iter().find(|device| {
+        let sys = Path::new("/sys/block").join(device.file_name().unwrap()).join("ro");
+        std::fs::read_to_string(sys).unwrap().trim() == "0"
+    });
+    let number = writable.unwrap().to_str().unwrap()["/dev/loop".len()..].parse().unwrap();
+    loop_device::LoopDevice::open(number).unwrap().unwrap().detach().unwrap();
+    assert_eq!(devices().len(), 1, "the writable device was not detached");
+    let writer = ground.publish("v", "writer", false);
+    open(&writer).write_all_at(&first, 8192).unwrap();
+    expect_no_writes(&reader);
+
+    let delete = ground.engine().delete(&ground.pool, &named("v"));
+    refused(delete, Kind::InUse, "deleting a volume that has readers");
+    for at in ["reader", "writer"] {
+        ground.unpublish(at);
+    }
+    let staging = ground.staging("v");
+    must(ground.engine().unstage(&ground.pool, &named("v"), &staging), "unstage under a reader");
+    assert!(read(&second, 0) == first, "unstaging took a reader's device away");
+    ground.unpublish("second-reader");
+    ground.unstage("v");
+    ground.expect_at_rest("v");
+    must(ground.engine().delete(&ground.pool, &named("v")), "delete");
 }
 
 fn a_block_volume_in_use_is_not_deleted(ground: &Ground) {

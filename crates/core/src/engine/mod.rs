@@ -9,9 +9,12 @@ mod capacity;
 mod claim;
 mod create;
 mod expand;
+mod group;
+mod health;
 mod mount;
 mod observe;
 mod pools;
+mod ranges;
 mod reconcile;
 mod snapshot;
 mod steps;
@@ -23,8 +26,10 @@ mod usage;
 pub(crate) use birth::format;
 pub use capacity::Capacity;
 pub use create::NewVolume;
+pub use health::{Complaint, Severity};
 pub use mount::{ON_UNMOUNT, Publication, Staging};
 pub use pools::NewPool;
+pub use ranges::{BLOCK, Range, Ranges};
 pub use reconcile::{Finding, Outcome};
 pub use usage::Usage;
 
@@ -98,7 +103,7 @@ impl Engine {
         Ok(readable(&pool, self.backend(&pool)?.catalog().volumes(&pool)?))
     }
 
-    /// The snapshot `name`.
+    /// The snapshot `name`. A member of a group is there once the whole group is.
     pub fn snapshot(&self, pool: &Name, name: &Name) -> Result<SnapshotRecord> {
         let pool = self.open(pool)?;
         self.present_snapshot(&pool, name)
@@ -107,7 +112,8 @@ impl Engine {
     /// All snapshots of a pool that have a readable record.
     pub fn snapshots(&self, pool: &Name) -> Result<Vec<SnapshotRecord>> {
         let pool = self.open(pool)?;
-        Ok(readable(&pool, self.backend(&pool)?.catalog().snapshots(&pool)?))
+        let listing = self.backend(&pool)?.catalog().snapshots(&pool)?;
+        Ok(readable(&pool, group::whole_only(listing)))
     }
 
     /// Bytes of the pool that each of `volumes` alone takes now.
@@ -151,8 +157,10 @@ impl Engine {
     }
 
     fn present_snapshot(&self, pool: &Pool, name: &Name) -> Result<SnapshotRecord> {
-        let found = self.backend(pool)?.catalog().snapshot(pool, name)?.found();
-        found.ok_or_else(|| missing("snapshot", pool, name))
+        let catalog = self.backend(pool)?.catalog();
+        let found = catalog.snapshot(pool, name)?.found();
+        let whole = found.filter(|found| !group::is_incomplete(catalog, pool, found));
+        whole.ok_or_else(|| missing("snapshot", pool, name))
     }
 
     /// The backend of an open pool.
@@ -176,6 +184,10 @@ impl Engine {
 
     fn lock_snapshot(&self, pool: &Pool, name: &Name) -> Result<Lock> {
         lock::acquire(&pool.locks, &snapshot_key(name), Mode::Exclusive, self.wait)
+    }
+
+    fn lock_group(&self, pool: &Pool, name: &Name) -> Result<Lock> {
+        lock::acquire(&pool.locks, &group_key(name), Mode::Exclusive, self.wait)
     }
 
     /// For those who only read the snapshot: any number of volumes can be made from it at once.
@@ -216,6 +228,10 @@ fn volume_key(name: &Name) -> String {
 
 fn snapshot_key(name: &Name) -> String {
     format!("snapshot-{name}")
+}
+
+fn group_key(name: &Name) -> String {
+    format!("group-{name}")
 }
 
 fn missing(what: &str, pool: &Pool, name: &Name) -> Error {

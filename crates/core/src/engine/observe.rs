@@ -145,7 +145,11 @@ pub(super) fn spot(
     if !backend.is_at(pool, record, &point, below)? {
         return Ok(Spot::Foreign);
     }
-    let readonly = space::of(handle.as_fd(), &place.path())?.readonly;
+    // A device is written to through a read-only mount of its node, so there the mount says nothing.
+    let readonly = match record.content {
+        Content::Block => loop_device::refuses_writes(point.node)?,
+        _ => space::of(handle.as_fd(), &place.path())?.readonly,
+    };
     Ok(Spot::Ours { readonly })
 }
 
@@ -229,7 +233,7 @@ pub(super) fn at_rest(backend: &dyn Backend, pool: &Pool, record: &VolumeRecord)
 }
 
 /// True for a mount of the filesystem on one of `devices`, and for a bind mount of the device itself.
-fn is_on(entry: &Entry, devices: &[PathBuf]) -> bool {
+pub(super) fn is_on(entry: &Entry, devices: &[PathBuf]) -> bool {
     devices.iter().any(|device| {
         let node = entry.kind == "devtmpfs"
             && entry.root == Path::new("/").join(device.file_name().unwrap_or_default());

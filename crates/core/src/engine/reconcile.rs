@@ -44,6 +44,7 @@ impl Engine {
         let mut findings = Vec::new();
         self.leftovers(backend, &pool, &mut findings)?;
         self.idle_stages(backend, &pool, &mut findings)?;
+        self.incomplete_groups(backend, &pool, &mut findings)?;
         let volumes = backend.catalog().volumes(&pool)?;
         unreadable(&volumes.unreadable, &mut findings);
         unreadable(&backend.catalog().snapshots(&pool)?.unreadable, &mut findings);
@@ -236,11 +237,11 @@ fn unreadable(places: &[(String, Error)], findings: &mut Vec<Finding>) {
     findings.extend(places.iter().map(|(place, error)| reported(format!("`{place}`: {error}"))));
 }
 
-fn attempt(pool: &Pool, kind: &str, name: &Name) -> Result<Option<Lock>> {
+pub(super) fn attempt(pool: &Pool, kind: &str, name: &Name) -> Result<Option<Lock>> {
     lock::attempt(&pool.locks, &format!("{kind}-{name}"), Mode::Exclusive)
 }
 
-fn repaired(what: String) -> Finding {
+pub(super) fn repaired(what: String) -> Finding {
     Finding { what, outcome: Outcome::Repaired }
 }
 

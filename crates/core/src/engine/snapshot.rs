@@ -1,6 +1,7 @@
 //! Snapshots: one moment of a volume, kept on its own.
 
 use super::Engine;
+use super::group::remove_if_incomplete;
 use super::observe::{at_rest, mounts};
 use crate::backend::{Backend, Place};
 use crate::catalog::Existence;
@@ -22,7 +23,7 @@ use uuid::Uuid;
 
 /// How long a filesystem in use may be held still while its image is copied byte for byte. Writers
 /// wait for that long; a larger volume needs a pool that shares blocks, or to be unmounted.
-const LONGEST_FREEZE: Duration = Duration::from_secs(30);
+pub(super) const LONGEST_FREEZE: Duration = Duration::from_secs(30);
 
 impl Engine {
     /// Takes a snapshot, or gives the one of that name if it is of the same volume.
@@ -51,7 +52,16 @@ impl Engine {
         let _volume_lock = self.lock_volume(&pool, volume)?;
         let _snapshot_lock = self.lock_snapshot(&pool, name)?;
         let backend = self.backend(&pool)?;
-        if let Existence::Present(found) = backend.catalog().snapshot(&pool, name)? {
+        if let Existence::Present(found) = backend.catalog().snapshot(&pool, name)?
+            && !remove_if_incomplete(backend.catalog(), &pool, &found)?
+        {
+            if let Some(group) = &found.group {
+                return Err(Error::new(
+                    Kind::Conflict,
+                    format!("snapshot `{name}` exists and is of group snapshot `{}`", group.name),
+                )
+                .hint("use another name"));
+            }
             // Once the volume is gone, its name is all there is to compare.
             let same = match backend.catalog().volume(&pool, volume)? {
                 Existence::Present(now) => found.volume_uuid == now.uuid,
@@ -97,7 +107,8 @@ impl Engine {
         let Some(frozen) = hold_still(backend, pool, volume)? else {
             return copy(self.progress.as_ref());
         };
-        let copied = copy(&WhileFrozen { frozen: &frozen, inner: self.progress.as_ref() });
+        let still = std::slice::from_ref(&frozen);
+        let copied = copy(&WhileFrozen { frozen: still, inner: self.progress.as_ref() });
         let held = match frozen.expired() {
             true => Err(too_slow(&volume.name)),
             false => copied.and_then(|()| Ok(frozen.thaw()?)),
@@ -107,7 +118,7 @@ impl Engine {
     }
 }
 
-fn snapshot_record(name: &Name, volume: &VolumeRecord) -> SnapshotRecord {
+pub(super) fn snapshot_record(name: &Name, volume: &VolumeRecord) -> SnapshotRecord {
     SnapshotRecord {
         format: FORMAT,
         uuid: Uuid::new_v4(),
@@ -120,6 +131,7 @@ fn snapshot_record(name: &Name, volume: &VolumeRecord) -> SnapshotRecord {
         created: now(),
         parameters: volume.parameters.clone(),
         labels: BTreeMap::new(),
+        group: None,
     }
 }
 
@@ -159,7 +171,7 @@ fn hold_still(backend: &dyn Backend, pool: &Pool, volume: &VolumeRecord) -> Resu
 
 /// Beside the volume's lock: its filesystem is being held still. It says nothing after a reboot, and
 /// does no harm then.
-fn mark_of(volume: &VolumeRecord) -> String {
+pub(super) fn mark_of(volume: &VolumeRecord) -> String {
     format!("volume-{}.frozen", volume.name)
 }
 
@@ -180,7 +192,7 @@ pub(super) fn thaw_left(backend: &dyn Backend, pool: &Pool, volume: &VolumeRecor
 }
 
 /// What is mounted there, opened; `None` where something else is mounted over it.
-fn root_of(mounted: &Entry) -> Option<(&Entry, File)> {
+pub(super) fn root_of(mounted: &Entry) -> Option<(&Entry, File)> {
     let root = Dir::open(&mounted.point).ok()?;
     let root = root.open_file(".", OFlags::RDONLY | OFlags::DIRECTORY).ok()?;
     let found = point::look_at(root.as_fd(), &mounted.point).ok()?;
@@ -215,13 +227,13 @@ fn unseen(
     }
 }
 
-fn flush(root: &File, volume: &VolumeRecord) -> Result<()> {
+pub(super) fn flush(root: &File, volume: &VolumeRecord) -> Result<()> {
     rustix::fs::syncfs(root).map_err(|errno| {
         becket_sys::Error::new("flush the filesystem of", volume.name.as_str(), errno).into()
     })
 }
 
-fn in_use(volume: &VolumeRecord, why: &str) -> Error {
+pub(super) fn in_use(volume: &VolumeRecord, why: &str) -> Error {
     Error::new(Kind::WrongState, format!("volume `{}` is in use, and {why}", volume.name))
         .hint("unmount it first")
 }
@@ -237,15 +249,15 @@ fn too_slow(volume: &Name) -> Error {
     .hint("unmount it first, or use a pool on xfs or btrfs, where a snapshot takes no time")
 }
 
-/// Progress that stops the work once the filesystem is no longer held still.
-struct WhileFrozen<'a> {
-    frozen: &'a Frozen,
-    inner: &'a dyn Progress,
+/// Progress that stops the work once a filesystem is no longer held still.
+pub(super) struct WhileFrozen<'a> {
+    pub(super) frozen: &'a [Frozen],
+    pub(super) inner: &'a dyn Progress,
 }
 
 impl Progress for WhileFrozen<'_> {
     fn advance(&self, what: &str, done: u64, total: u64) -> ControlFlow<()> {
-        match self.frozen.expired() {
+        match self.frozen.iter().any(Frozen::expired) {
             true => ControlFlow::Break(()),
             false => self.inner.advance(what, done, total),
         }

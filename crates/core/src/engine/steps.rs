@@ -110,18 +110,13 @@ pub(super) fn bind(
     target: &Target,
     publication: &Publication,
 ) -> Result<()> {
-    if record.content == Content::Block && publication.readonly {
-        // The kernel lets a device be written to through a read-only mount of its node.
-        return Err(Error::new(
-            Kind::Unsupported,
-            format!("raw block volume `{}` cannot be published read-only", record.name),
-        ));
-    }
     let view = if record.content == Content::Block {
-        let Source::Block { device, holder: _holder } =
-            backend.attach(pool, record, Place::Ready, Hold::UntilDetached)?
-        else {
-            return unreachable_step(Step::Bind { readonly: false });
+        let source = match publication.readonly {
+            true => backend.attach_readonly(pool, record)?,
+            false => backend.attach(pool, record, Place::Ready, Hold::UntilDetached)?,
+        };
+        let Source::Block { device, holder: _holder } = source else {
+            return unreachable_step(Step::Bind { readonly: publication.readonly });
         };
         let node = rustix::fs::open(&device, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| becket_sys::Error::new("open", device.to_string_lossy(), errno))?;

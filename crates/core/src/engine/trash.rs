@@ -2,13 +2,14 @@
 
 use super::asked::forget_all;
 use super::create::unreachable_step;
+use super::group::refuse_member;
 use super::observe::{Places, at_rest};
 use super::steps::unmount_all;
 use super::{Engine, readable, refusal, snapshot_key, volume_key};
 use crate::catalog::Existence;
 use crate::plan::{Conflict, Plan, Step, Wanted, plan};
 use crate::pool::Pool;
-use crate::record::{FORMAT, TrashKind, TrashRecord, stamp};
+use crate::record::{FORMAT, SnapshotRecord, TrashKind, TrashRecord, stamp};
 use crate::{Error, Kind, Name, Result};
 use std::time::{Duration, SystemTime};
 use uuid::Uuid;
@@ -53,15 +54,15 @@ impl Engine {
     }
 
     /// Deletes a snapshot; volumes restored from it and the volume it was taken of are untouched. False
-    /// when it was absent already.
+    /// when it was absent already. `Invalid` for a member of a group, which is deleted as a whole.
     pub fn delete_snapshot(&self, pool: &Name, name: &Name) -> Result<bool> {
         let pool = self.open(pool)?;
         let lock = self.lock_snapshot(&pool, name)?;
         let backend = self.backend(&pool)?;
         let present = match backend.catalog().snapshot(&pool, name)? {
             Existence::Present(record) => {
-                let ticket = ticket(&pool, TrashKind::Snapshot, name, record.size, None);
-                backend.catalog().retire(&pool, &ticket)?;
+                refuse_member(backend.catalog(), &pool, &record)?;
+                backend.catalog().retire(&pool, &snapshot_ticket(&pool, &record))?;
                 true
             }
             Existence::Absent => false,
@@ -77,7 +78,7 @@ impl Engine {
         Ok(readable(&pool, self.backend(&pool)?.catalog().trash(&pool)?))
     }
 
-    /// Brings something back from the trash under its old name.
+    /// Brings something back from the trash under its old name; a member of a group with all others.
     pub fn restore_trash(&self, pool: &Name, id: Uuid) -> Result<TrashRecord> {
         let pool = self.open(pool)?;
         let backend = self.backend(&pool)?;
@@ -90,6 +91,9 @@ impl Engine {
             )
             .hint("`becket trash list` shows what is")
         })?;
+        if let Some(group) = &record.group {
+            return self.restore_group(&pool, group).map(|()| record);
+        }
         let _lock = match record.kind {
             TrashKind::Volume => self.lock_volume(&pool, &record.name)?,
             TrashKind::Snapshot => self.lock_snapshot(&pool, &record.name)?,
@@ -107,7 +111,7 @@ impl Engine {
 
     /// Deletions clean up after earlier ones, so no daemon has to. What they find is not their own
     /// failure: the volume is deleted.
-    fn empty_expired(&self, pool: &Pool) {
+    pub(super) fn empty_expired(&self, pool: &Pool) {
         if let Err(error) = self.empty(pool, false) {
             log::warn!("the trash of pool `{}` was not emptied: {error}", pool.name());
         }
@@ -136,6 +140,12 @@ fn expired(record: &TrashRecord, now: SystemTime) -> bool {
     humantime::parse_rfc3339(&record.until).is_ok_and(|until| until <= now)
 }
 
+/// The trash record of a snapshot, with its group.
+pub(super) fn snapshot_ticket(pool: &Pool, snapshot: &SnapshotRecord) -> TrashRecord {
+    let ticket = ticket(pool, TrashKind::Snapshot, &snapshot.name, snapshot.size, None);
+    TrashRecord { group: snapshot.group.clone(), ..ticket }
+}
+
 /// `retention`: seconds, where they are not the pool's.
 fn ticket(
     pool: &Pool,
@@ -155,5 +165,6 @@ fn ticket(
         size,
         deleted: stamp(now),
         until: stamp(until),
+        group: None,
     }
 }

@@ -61,6 +61,8 @@ fn capabilities(
         Can::GetVolume,
         Can::SingleNodeMultiWriter,
         Can::ModifyVolume,
+        Can::GetVolumeHealth,
+        Can::ListVolumeHealth,
     ];
     let attached =
         [Can::PublishUnpublishVolume, Can::PublishReadonly, Can::ListVolumesPublishedNodes];

@@ -43,6 +43,12 @@ fn capabilities(
         service(Has::VolumeAccessibilityConstraints),
         service(Has::SnapshotAccessibilityConstraints),
     ];
+    if plugin.driver.has_groups() {
+        all.push(service(Has::GroupControllerService));
+    }
+    if plugin.driver.has_metadata() {
+        all.push(service(Has::SnapshotMetadataService));
+    }
     let online = VolumeExpansion { r#type: volume_expansion::Type::Online as i32 };
     all.push(PluginCapability { r#type: Some(plugin_capability::Type::VolumeExpansion(online)) });
     Ok(GetPluginCapabilitiesResponse { capabilities: all })

@@ -42,6 +42,8 @@ fn capabilities(_: &Plugin, _: NodeGetCapabilitiesRequest) -> Result<NodeGetCapa
         Can::ExpandVolume,
         Can::SingleNodeMultiWriter,
         Can::VolumeMountGroup,
+        Can::GetVolumeHealth,
+        Can::GetStorageHealth,
     ];
     let capability =
         |can: Can| NodeServiceCapability { r#type: Some(Type::Rpc(Rpc { r#type: can as i32 })) };
