@@ -1,4 +1,4 @@
-// Package kubelet drives the FlexVolume code of the real kubelet against drivers that the built becket binary installed.
+// Package kubelet drives the FlexVolume code of the real kubelet, and its registration of CSI drivers, against the built becket binary.
 package kubelet
 
 import (

@@ -2,7 +2,7 @@
 
 use crate::run::{self, Failed, Outcome, cargo, command, is_there};
 
-const TARGETS: [&str; 4] = ["callout", "mountinfo", "superblock", "record"];
+const TARGETS: [&str; 5] = ["authority", "callout", "mountinfo", "superblock", "record"];
 
 /// Runs each target for `seconds`.
 pub fn everything(seconds: u64) -> Outcome {

@@ -3,7 +3,9 @@
 
 mod crash_matrix;
 mod fuzz;
+mod go;
 mod run;
+mod sanity;
 mod setup;
 mod test;
 mod tidy;
@@ -17,9 +19,10 @@ cargo xtask ACTION
   setup          install what the other actions need and this machine lacks
   build          build the release binary: static, for musl
   demo           build, and show the life of a volume on this machine (root)
-  test           everything that must hold before a change lands (root; Go for the kubelet part)
+  test           everything that must hold before a change lands (root, Go)
   tidy           formatting, lints, licences, and the rules of this repository
-  kubelet        Kubernetes' own FlexVolume code against our drivers (root, Go)
+  kubelet        Kubernetes' own FlexVolume and CSI code against our drivers (root, Go)
+  sanity         csi-sanity, with nothing skipped, and other clients against our CSI drivers (root, Go)
   bench          measure against a shell script, bare system calls and our targets (root)
   crash-matrix   kill the drivers at every storage-relevant system call (root); --sample for a few
   fuzz [SECONDS] run each fuzz target for a while (needs the nightly compiler)
@@ -35,6 +38,9 @@ fn main() -> ExitCode {
         ["test"] => test::everything(),
         ["tidy"] => setup::for_building().and_then(|()| tidy::everything()),
         ["kubelet"] => setup::binary().and_then(|binary| test::kubelet(&binary)),
+        ["sanity"] => setup::host_programs()
+            .and_then(|()| setup::binary())
+            .and_then(|binary| sanity::everything(&binary)),
         ["bench", rest @ ..] => bench(rest),
         ["crash-matrix", rest @ ..] => crash(rest),
         ["fuzz"] => fuzz::everything(30),

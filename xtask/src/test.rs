@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that must hold before a change lands.
 
 use crate::run::{Failed, Outcome, cargo, command, is_there};
-use crate::{crash_matrix, setup, tidy};
+use crate::{crash_matrix, go, sanity, setup, tidy};
 use std::path::Path;
 use std::time::Instant;
 
@@ -23,6 +23,7 @@ pub fn everything() -> Outcome {
     });
     stages.take("crash sample", || crash_matrix::run(&binary, true));
     stages.take("kubelet", || kubelet(&binary));
+    stages.take("sanity", || sanity::everything(&binary));
     stages.close()
 }
 
@@ -55,44 +56,9 @@ impl Stages {
     }
 }
 
-/// Kubernetes' own FlexVolume code against the installed drivers.
+/// Kubernetes' own code against our drivers: FlexVolume, and the registration of CSI drivers.
 pub fn kubelet(binary: &Path) -> Outcome {
-    let wanted = wanted_go()?;
-    let found = command("go").args(&["env", "GOVERSION"]).read();
-    let version = found.as_deref().map(|text| text.trim().trim_start_matches("go"));
-    if version.is_none_or(|version| numbers(version) < numbers(&wanted)) {
-        let found =
-            version.map_or("Go is not installed".to_owned(), |version| format!("Go is {version}"));
-        eprintln!(
-            "\n!! NOT RUN: the kubelet's own FlexVolume code against our drivers (tests/kubelet)."
-        );
-        eprintln!(
-            "!! {found}; it takes Go {wanted} or newer: install it from go.dev/dl or your distribution.\n"
-        );
-        return Err(Failed::new(format!(
-            "the kubelet tests were not run: {found}, {wanted} is needed"
-        )));
-    }
-    command("go")
-        .args(&["test", "-count=1", "./..."])
-        .directory("tests/kubelet")
-        .env("BECKET", binary)
-        .run()
-}
-
-/// The version in the `go` line of the module.
-fn wanted_go() -> Outcome<String> {
-    let path = crate::run::root().join("tests/kubelet/go.mod");
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| Failed::new(format!("cannot read `{}`: {error}", path.display())))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("go "));
-    line.map(|version| version.trim().to_owned())
-        .ok_or_else(|| Failed::new("tests/kubelet/go.mod has no go line"))
-}
-
-fn numbers(version: &str) -> Vec<u32> {
-    let digits = |part: &str| part.chars().take_while(char::is_ascii_digit).collect::<String>();
-    version.split('.').map(|part| digits(part).parse().unwrap_or(0)).collect()
+    go::test("tests/kubelet", "the kubelet's own code against our drivers", binary)
 }
 
 fn is_root() -> bool {

@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn what_is_no_place_is_refused() {
-        for path in ["", "some/path", "/", "/a/../b", "/tmp/./x"] {
+        for path in ["", "some/path", "/", "/a/../b"] {
             assert_eq!(read(path, "target").unwrap_err().kind(), Kind::Invalid, "{path}");
         }
         assert_eq!(read("/no/such/place", "target").unwrap_err().kind(), Kind::WrongState);

@@ -14,7 +14,7 @@ mod secrets;
 #[cfg(test)]
 mod tests;
 
-pub use columns::{Columns, columns};
+pub use columns::{Columns, columns, printable};
 pub use describe::{FieldShape, fields};
 pub use input::assign;
 pub use json::{merge_json, to_json};

@@ -16,7 +16,7 @@ const PRIORITY: u8 = 0x20;
 fn walked(bytes: &[u8], pieces: &[usize]) -> Vec<u8> {
     let (mut walk, mut out, mut rest) = (Walk::default(), Vec::new(), bytes);
     for size in pieces.iter().cycle() {
-        let (piece, more) = rest.split_at((*size).clamp(1, rest.len().max(1)).min(rest.len()));
+        let (piece, more) = rest.split_at(rest.len().min(*size));
         walk.feed(piece, &mut out);
         rest = more;
         if rest.is_empty() {

@@ -3,6 +3,7 @@
 use super::to_json;
 use becket_core::size;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, ReflectMessage, Value};
+use std::collections::BTreeSet;
 
 /// Answers, ready to be laid out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,11 +40,16 @@ pub fn columns(answers: &[DynamicMessage]) -> Columns {
         });
         elements.extend(rows.filter_map(|value| Some(message_cells(value.as_message()?, ""))));
     }
-    for (name, _) in elements.iter().flatten().filter(|(_, text)| !text.is_empty()) {
+    let mut used = BTreeSet::new();
+    for (name, text) in elements.iter().flatten() {
         if !columns.header.contains(name) {
             columns.header.push(name.clone());
         }
+        if !text.is_empty() {
+            used.insert(name);
+        }
     }
+    columns.header.retain(|name| used.contains(name));
     // What an element is called goes first.
     columns.header.sort_by_key(|name| !name.ends_with(" id"));
     let cell = |row: &[(String, String)], name: &String| {
@@ -56,8 +62,13 @@ pub fn columns(answers: &[DynamicMessage]) -> Columns {
     columns
 }
 
+/// Whether the field's elements are rows. A topology, which wraps one map, is a value.
 fn is_message_list(field: &FieldDescriptor) -> bool {
-    field.is_list() && matches!(field.kind(), Kind::Message(_))
+    let Kind::Message(element) = field.kind() else {
+        return false;
+    };
+    let wraps_map = element.fields().len() == 1 && element.fields().all(|inner| inner.is_map());
+    field.is_list() && !wraps_map
 }
 
 /// What the message is about: itself, or the one message that it wraps, as `CreateVolumeResponse` wraps
@@ -147,7 +158,7 @@ fn plain(json: &serde_json::Value) -> String {
         serde_json::Value::String(text) => printable(text),
         serde_json::Value::Null => String::new(),
         serde_json::Value::Array(values) => {
-            let texts: Vec<String> = values.iter().map(|value| plain(value)).collect();
+            let texts: Vec<String> = values.iter().map(plain).collect();
             texts.join(if values.iter().any(serde_json::Value::is_object) { "; " } else { "," })
         }
         serde_json::Value::Object(entries) => match entries.iter().next() {
@@ -164,8 +175,8 @@ fn plain(json: &serde_json::Value) -> String {
     }
 }
 
-/// Without what would move the cursor, or worse.
-fn printable(text: &str) -> String {
+/// A text from outside, without what would move the cursor, or worse.
+pub fn printable(text: &str) -> String {
     let escaped = |character: char| match character.is_control() {
         true => character.escape_default().to_string(),
         false => character.to_string(),

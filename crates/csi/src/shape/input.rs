@@ -1,7 +1,7 @@
 //! Assignments as people type them: `capacity_range.required_bytes=1Gi`.
 
 use super::is_secret;
-use super::json::{beneath, field_named, merge_json, value, wrong};
+use super::json::{beneath, field_named, merge_field, value, wrong};
 use becket_core::{Error, Kind, Result};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind as Type, MapKey, ReflectMessage, Value};
 use serde_json::Value as Json;
@@ -69,13 +69,7 @@ fn whole(
         })?,
         (false, text) => Json::String(text.to_owned()),
     };
-    merge_json(message, &serde_json::json!({ field.name(): json })).map_err(|error| {
-        // The error names the place as if the message were the whole.
-        match place == field.name() {
-            true => error,
-            false => error.during(format_args!("`{place}`")),
-        }
-    })
+    merge_field(message, field, &json, place)
 }
 
 /// One element of a list, or something in it. The next one after the last is added.

@@ -110,7 +110,7 @@ fn merge(message: &mut DynamicMessage, json: &Json, place: &str) -> Result<()> {
     Ok(())
 }
 
-fn merge_field(
+pub(super) fn merge_field(
     message: &mut DynamicMessage,
     field: &FieldDescriptor,
     json: &Json,
