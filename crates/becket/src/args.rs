@@ -1,6 +1,9 @@
 //! The command line's words. What they do is in [`crate::commands`].
 
+mod csi;
 pub(crate) mod serve;
+
+pub(crate) use csi::{CsiArgs, CsiCommand, LifecycleArgs, Reach};
 
 use crate::output::Form;
 use becket_core::pool::{DEFAULT_POOL, DEFAULT_STATE, STATE_VARIABLE};
@@ -61,6 +64,8 @@ pub(crate) enum Command {
     ///
     /// Exit status 1 says that something is left for a person to look at, or that it failed.
     Reconcile(InPool),
+    /// Call a CSI driver, any driver: every RPC of the specification 1.13
+    Csi(Box<CsiArgs>),
     /// Answer one FlexVolume callout, as the installed driver does
     ///
     /// Writes exactly one JSON object to stdout. `becket flex image init` shows the driver's

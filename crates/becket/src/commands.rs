@@ -1,5 +1,6 @@
 //! What the command line's words do.
 
+pub(crate) mod csi;
 mod demo;
 mod pool;
 mod serve;
@@ -30,6 +31,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Command::Snapshot(command) => snapshot::run(&engine(&args.global), command, form)?,
         Command::Trash(command) => trash::run(&engine(&args.global), command, form)?,
         Command::Reconcile(at) => return reconcile(&engine(&args.global), at, form),
+        Command::Csi(csi) => return Ok(csi::run(csi, form)),
         Command::Flex(flex) => {
             let call = Call::by_command(&flex.driver, &flex.arguments, &args.global.state_dir);
             let call = call.ok_or_else(|| install::unknown_driver(&flex.driver))?;

@@ -11,7 +11,7 @@ mod install;
 mod log_lines;
 mod output;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -20,7 +20,10 @@ fn main() -> ExitCode {
     if let Some(call) = callout::requested(&arguments) {
         return callout::answer(&call);
     }
-    let args = args::Args::parse_from(&arguments);
+    let args = match args::Args::try_parse_from(&arguments) {
+        Ok(args) => args,
+        Err(error) => return refuse(&error, &arguments),
+    };
     match args.command {
         // A callout answers on stdout alone, also when it is asked for by the command line.
         args::Command::Flex(_) => {}
@@ -33,5 +36,18 @@ fn main() -> ExitCode {
             output::error(&error);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Says what is wrong with the command line, or shows the help that it asks for. `becket csi` has gRPC's
+/// codes as its exit statuses, so that wrong use of it has another one than the usual 2.
+fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    let _ = error.print();
+    let lenient = args::Args::command().ignore_errors(true).try_get_matches_from(arguments);
+    let of_csi = lenient.is_ok_and(|matches| matches.subcommand_name() == Some("csi"));
+    match error.exit_code() {
+        0 => ExitCode::SUCCESS,
+        _ if of_csi => ExitCode::from(commands::csi::USAGE),
+        code => ExitCode::from(u8::try_from(code).unwrap_or(2)),
     }
 }

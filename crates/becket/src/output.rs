@@ -33,16 +33,21 @@ pub(crate) fn list<T: Serialize>(
 pub(crate) fn object<T: Serialize>(form: Form, value: &T, fields: &[(&str, String)]) -> Result<()> {
     match form {
         Form::Json => json(value),
-        Form::Table => {
-            let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-            let lines: String =
-                fields.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect();
-            print(&lines)
-        }
+        Form::Table => print(&lines(fields)),
     }
 }
 
-fn json<T: Serialize>(value: &T) -> Result<()> {
+/// Fields one a line, their values below each other.
+pub(crate) fn lines<N: AsRef<str>>(fields: &[(N, String)]) -> String {
+    let width = fields.iter().map(|(name, _)| name.as_ref().len()).max().unwrap_or(0);
+    let line = |(name, value): &(N, String)| {
+        format!("{:width$}  {value}", name.as_ref()).trim_end().to_owned() + "\n"
+    };
+    fields.iter().map(line).collect()
+}
+
+/// Writes one value as JSON, laid out for reading.
+pub(crate) fn json<T: Serialize>(value: &T) -> Result<()> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| Error::new(Kind::Internal, format!("cannot write JSON: {error}")))?;
     print(&(text + "\n"))

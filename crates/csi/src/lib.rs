@@ -9,8 +9,11 @@
 pub mod authority;
 pub mod capability;
 pub mod class;
+pub mod client;
 pub mod driver;
 pub mod endpoint;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
 pub mod identifier;
 pub mod limits;
 pub mod metrics;
