@@ -40,6 +40,15 @@ fn the_demo_shows_a_whole_life_and_leaves_nothing() {
     let steps = run(&["-o", "json"]).json();
     let steps = steps.as_array().unwrap();
     for wanted in [
+        "serve",
+        "CreateVolume",
+        "NodeStageVolume",
+        "NodePublishVolume",
+        "CreateSnapshot",
+        "ControllerExpandVolume",
+        "NodeUnpublishVolume",
+        "NodeUnstageVolume",
+        "DeleteVolume",
         "install",
         "init",
         "mount",

@@ -100,7 +100,6 @@ impl MountFlags {
     }
 
     /// These, and then `more`.
-    #[must_use]
     pub fn and(mut self, more: &[String], content: Content) -> Result<MountFlags> {
         for word in more.iter().flat_map(|flag| words(flag)) {
             self.add(word, content)?;

@@ -1,9 +1,12 @@
 //! `becket demo`: the whole life of a volume on this machine, with no cluster.
 //!
-//! It installs the drivers into a throw-away plugin directory and runs them as the kubelet does,
-//! once for each callout. Whatever happens, it leaves nothing behind.
+//! It serves the CSI driver at a socket of its own and calls it; and it installs the FlexVolume driver
+//! into a throw-away plugin directory and runs it as the kubelet does, once for each callout. Whatever
+//! happens, it leaves nothing behind.
 
 mod ground;
+mod over_csi;
+mod served;
 
 use crate::output::{self, Form};
 use becket_core::engine::NewVolume;
@@ -22,7 +25,9 @@ pub(super) fn run(form: Form) -> Result<()> {
             .hint("run it with sudo; it leaves nothing behind"));
     }
     let mut ground = Ground::new()?;
-    let outcome = mount_only(&mut ground).and_then(|()| attachable(&mut ground));
+    let outcome = over_csi::show(&mut ground)
+        .and_then(|()| mount_only(&mut ground))
+        .and_then(|()| attachable(&mut ground));
     let steps = ground.steps();
     // Cleaning up first: what is shown last is also what is true last.
     let cleaned = ground.clean();

@@ -1,6 +1,7 @@
 //! Where the demo takes place: a temporary directory with a state directory, a kubelet's root and a
 //! plugin directory in it.
 
+use super::served::Served;
 use crate::output;
 use becket_core::engine::NewPool;
 use becket_core::pool::{DEFAULT_POOL, STATE_VARIABLE, State};
@@ -85,6 +86,22 @@ impl Ground {
             "kubelet/plugins/kubernetes.io/flexvolume/becket/image/mounts/{volume}"
         ))?;
         Ok(path.display().to_string())
+    }
+
+    /// A directory of the demo, which is made.
+    pub(super) fn path(&self, below: &str) -> Result<String> {
+        Ok(self.make(below)?.display().to_string())
+    }
+
+    /// Serves the CSI driver.
+    pub(super) fn serve(&mut self) -> Result<Served> {
+        let (root, state) = (self.root.clone(), self.root.join("state"));
+        let mut served = None;
+        self.step("serve", "the driver, at its socket", || {
+            served = Some(Served::start(&root, &state)?);
+            Ok("image.becket.dev".to_owned())
+        })?;
+        served.ok_or_else(|| Error::new(Kind::Internal, "the driver is not served"))
     }
 
     /// Runs this program's own `install`.
@@ -201,7 +218,7 @@ impl Ground {
             Ok(words) => words.clone(),
             Err(error) => error.to_string(),
         };
-        output::say(format_args!("  {action:<14} {milliseconds:>8.1} ms  {words}"));
+        output::say(format_args!("  {action:<22} {milliseconds:>8.1} ms  {words}"));
         self.steps.push(Step {
             action: action.to_owned(),
             what: what.to_owned(),
@@ -267,7 +284,7 @@ impl Drop for Ground {
 
 /// A command in a process group of its own: an interrupt at the terminal ends the demo between two
 /// steps, not a callout in the middle of one.
-fn own_group(program: &Path) -> Command {
+pub(super) fn own_group(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.process_group(0).stdin(Stdio::null());
     // The installed driver knows the demo's directories, and the environment would go before them:
@@ -288,6 +305,6 @@ fn call(driver: &Path, name: &str, arguments: &[&str]) -> Result<(bool, String)>
     Ok((output.status.success(), words.unwrap_or_default().to_owned()))
 }
 
-fn internal(error: std::io::Error) -> Error {
+pub(super) fn internal(error: std::io::Error) -> Error {
     Error::new(Kind::Internal, format!("the demo cannot be set up: {error}"))
 }
