@@ -80,11 +80,6 @@ pub fn run(settings: &Settings, engine: impl Fn() -> Engine) -> Result<()> {
         })
     });
     let plugins: Vec<Arc<Plugin>> = plugins.collect();
-    for plugin in &plugins {
-        if let Err(error) = plugin.prepare().and_then(|()| plugin.in_order()) {
-            log::warn!("driver `{}` is not in order: {error}", plugin.driver.name());
-        }
-    }
     let outcome = runtime.block_on(serve(settings, &plugins));
     runtime.shutdown_timeout(GRACE);
     outcome
@@ -100,6 +95,10 @@ async fn serve(settings: &Settings, plugins: &[Arc<Plugin>]) -> Result<()> {
     for (plugin, (driver, socket)) in plugins.iter().zip(&settings.drivers) {
         let listener = sockets::bind_private(socket)?;
         own.push((socket.clone(), sockets::identity(socket)?));
+        // Only now: a process that cannot serve makes nothing.
+        if let Err(error) = plugin.prepare().and_then(|()| plugin.in_order()) {
+            log::warn!("driver `{}` is not in order: {error}", driver.name());
+        }
         let work = Work::new(plugin.clone(), metrics.clone());
         works.push(work.clone());
         let routes = routes(&work, settings.reflection)?;
