@@ -172,6 +172,12 @@ impl Ground {
         must(self.engine().unpublish(&self.target(at)), "unpublish a target");
     }
 
+    /// Deletes the volume and empties the trash: the checks share one medium.
+    fn discard(&self, name: &str) {
+        must(self.engine().delete(&self.pool, &named(name)), "delete a volume");
+        must(self.engine().empty_trash(&self.pool, true), "empty the trash");
+    }
+
     /// Paths at which something below `path` is mounted.
     fn mounts_below(&self, path: &Path) -> Vec<PathBuf> {
         let table = mountinfo::read().unwrap();

@@ -4,8 +4,10 @@
 //! misread; within a format, fields are only added with a default.
 
 mod group;
+mod trash;
 
 pub use group::GroupMembership;
+pub use trash::{TrashKind, TrashRecord};
 
 use crate::error::shown;
 use crate::settings::Settings;
@@ -238,39 +240,6 @@ pub struct PoolRecord {
     /// What its backend wants to know of it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, String>,
-}
-
-/// `trash.json`: what lies in one place of the trash.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TrashRecord {
-    /// [`FORMAT`].
-    pub format: u32,
-    /// Its place in the trash.
-    pub id: Uuid,
-    /// What it was.
-    pub kind: TrashKind,
-    /// What it was called.
-    pub name: Name,
-    /// Its promised bytes.
-    pub size: u64,
-    /// Second of its deletion, RFC 3339.
-    pub deleted: String,
-    /// When it may be emptied, RFC 3339.
-    pub until: String,
-    /// The group that a snapshot belongs to: its members come back together or not at all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group: Option<GroupMembership>,
-}
-
-/// What can be in the trash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TrashKind {
-    /// A volume.
-    Volume,
-    /// A snapshot.
-    Snapshot,
 }
 
 /// A record with a format number.

@@ -31,7 +31,7 @@ fn fill(place: &Path, left: u64) -> File {
     let file = tempfile::tempfile_in(place).unwrap();
     let mut length = 0;
     while free(place).0 > left {
-        let more = (free(place).0 - left).min(64 * MIB).max(64 * 1024);
+        let more = (free(place).0 - left).clamp(64 * 1024, 64 * MIB);
         if rustix::fs::fallocate(&file, FallocateFlags::empty(), length, more).is_err() {
             break;
         }

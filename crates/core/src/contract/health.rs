@@ -35,7 +35,9 @@ fn expect(ground: &Ground, wanted: &[(Severity, &str)]) {
         [] => assert_eq!(all, []),
         _ => assert_eq!(all, [(named("v"), found)]),
     }
-    let pool = ground.engine().pool_health(&ground.pool);
+    let mut pool = ground.engine().pool_health(&ground.pool);
+    // How full it is depends on the disk of this machine.
+    pool.retain(|it| it.reason != "PoolNearlyFull");
     assert_eq!(pool, [], "a volume's fault was told of its pool");
 }
 
@@ -165,9 +167,7 @@ fn a_lost_end_is_told(ground: &Ground) {
         expect(ground, &[(DataLoss, "ImageCutShort")]);
         image.set_len(size).unwrap();
         expect(ground, &[]);
-        for name in ["v", "well"] {
-            must(ground.engine().delete(&ground.pool, &named(name)), "delete");
-        }
+        ["v", "well"].iter().for_each(|name| ground.discard(name));
     }
 }
 
@@ -180,9 +180,7 @@ fn a_lost_filesystem_is_told(ground: &Ground) {
         let image = File::options().write(true).open(data(ground, "v")).unwrap();
         std::os::unix::fs::FileExt::write_all_at(&image, &[0; 128 * 1024], 0).unwrap();
         expect(ground, &[(DataLoss, "FilesystemLost")]);
-        for name in ["v", "well"] {
-            must(ground.engine().delete(&ground.pool, &named(name)), "delete");
-        }
+        ["v", "well"].iter().for_each(|name| ground.discard(name));
     }
 }
 
@@ -281,9 +279,7 @@ fn a_shut_down_filesystem_is_told(ground: &Ground) {
         ground.stage("v");
         expect(ground, &[]);
         ground.unstage("v");
-        for name in ["v", "well"] {
-            must(ground.engine().delete(&ground.pool, &named(name)), "delete");
-        }
+        ["v", "well"].iter().for_each(|name| ground.discard(name));
     }
 }
 
@@ -315,4 +311,6 @@ fn an_unreachable_pool_is_told(ground: &Ground) {
     expect(ground, &[]);
     let unknown = engine.pool_health(&named("nowhere"));
     assert_eq!(unknown.len(), 1, "{unknown:?}");
+    let unused = engine.pool_health(&named(crate::pool::DEFAULT_POOL));
+    assert_eq!(unused, [], "the pool that is made when it is first used is missed");
 }

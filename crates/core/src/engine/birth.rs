@@ -97,9 +97,13 @@ pub(super) fn adopt(backend: &dyn Backend, pool: &Pool, record: &mut VolumeRecor
     record.filesystem_size = medium.size;
     // After it was closed cleanly, and by the volume's own bytes: by the time a program opens a
     // device, the device may have gone and its number may be another volume's.
+    let closed = gone(backend, pool, record);
     if kind == Filesystem::Xfs {
-        gone(backend, pool, record)?;
+        closed?;
         filesystem::set_uuid(kind, &medium.path, id)?;
+    } else if let Err(error) = closed {
+        // What was changed is in the filesystem, and in the image as soon as that is closed.
+        log::info!("volume `{}` is whole, and closed a moment later: {error}", record.name);
     }
     sync(&medium)?;
     let found = expect_filesystem(&medium, kind)?;

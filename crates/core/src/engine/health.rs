@@ -102,8 +102,12 @@ impl Engine {
         Ok(unhealthy)
     }
 
-    /// What is wrong with the pool; nothing for a healthy one. Not being able to tell is a complaint.
+    /// What is wrong with the pool; nothing for a healthy one, and for the one that is made by itself
+    /// when it is first used. Not being able to tell is a complaint.
     pub fn pool_health(&self, pool: &Name) -> Vec<Complaint> {
+        if matches!(self.would_make(pool), Ok(true)) {
+            return Vec::new();
+        }
         let found = self.open(pool).and_then(|pool| pool::complaints(self.backend(&pool)?, &pool));
         found.unwrap_or_else(|error| vec![unreachable(&error)])
     }
