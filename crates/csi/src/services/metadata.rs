@@ -65,6 +65,9 @@ fn delta(
     send: Send<'_, GetMetadataDeltaResponse>,
 ) -> Result<()> {
     let most = most(request.max_results)?;
+    if request.base_snapshot_id.is_empty() || request.target_snapshot_id.is_empty() {
+        return Err(Error::new(Kind::Invalid, "one of the two snapshots' ids is missing"));
+    }
     let (base, _) = plugin.snapshot(&request.base_snapshot_id)?;
     let (target, _) = plugin.snapshot(&request.target_snapshot_id)?;
     if base.pool != target.pool {

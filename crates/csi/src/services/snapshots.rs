@@ -124,14 +124,16 @@ pub fn get(plugin: &Plugin, request: GetSnapshotRequest) -> Result<GetSnapshotRe
 
 /// The snapshot as every answer shows it.
 pub fn snapshot(plugin: &Plugin, id: &Identifier, record: &SnapshotRecord) -> Snapshot {
-    let source = Identifier { pool: id.pool.clone(), name: record.volume.clone() };
+    let within = |name: &Name| Identifier { pool: id.pool.clone(), name: name.clone() };
+    let source = within(&record.volume);
+    let group = record.group.as_ref().map(|group| within(&group.name));
     Snapshot {
         size_bytes: i64::try_from(record.size).unwrap_or(i64::MAX),
         snapshot_id: id.to_string(),
         source_volume_id: source.to_string(),
         creation_time: time(&record.created),
         ready_to_use: true,
-        group_snapshot_id: String::new(),
+        group_snapshot_id: group.map(|group| group.to_string()).unwrap_or_default(),
         accessible_topology: vec![plugin.topology()],
     }
 }

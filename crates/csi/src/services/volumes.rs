@@ -16,7 +16,7 @@ use crate::protocol::csi::{
 };
 use becket_core::record::VolumeRecord;
 use becket_core::settings::Settings;
-use becket_core::{Kind, Result};
+use becket_core::{Error, Kind, Result};
 
 /// `DeleteVolume`: what never was, or is gone, is deleted.
 pub fn delete(plugin: &Plugin, request: DeleteVolumeRequest) -> Result<DeleteVolumeResponse> {
@@ -119,13 +119,11 @@ pub fn modify(
     request: ControllerModifyVolumeRequest,
 ) -> Result<ControllerModifyVolumeResponse> {
     let (id, _) = plugin.volume(&request.volume_id)?;
+    if request.mutable_parameters.is_empty() {
+        return Err(Error::new(Kind::Invalid, "the mutable parameters are missing"));
+    }
     plugin.engine.modify(&id.pool, &id.name, |record| {
         Settings::read(&request.mutable_parameters, record.content)
     })?;
     Ok(ControllerModifyVolumeResponse {})
-}
-
-/// True for an error that says that a volume is not there.
-pub fn is_absent<T>(found: &Result<T>) -> bool {
-    found.as_ref().err().is_some_and(|error| error.kind() == Kind::NotFound)
 }
