@@ -8,6 +8,9 @@ use becket_core::{Error, Kind, Result};
 /// What a token starts with.
 const AFTER: &str = "after:";
 
+/// Entries of one page: more of them would be a message larger than clients take (4 MiB).
+const LARGEST: usize = 4096;
+
 /// The part of a list that is asked for, and the token of the next part, empty at the end.
 ///
 /// `entries` are in the order of their ids. `Invalid` for a negative number of entries; `Busy`, which is
@@ -19,7 +22,7 @@ pub fn page<T>(
 ) -> Result<(Vec<(Identifier, T)>, String)> {
     let most = usize::try_from(most)
         .map_err(|_| Error::new(Kind::Invalid, format!("max_entries is negative: {most}")))?;
-    let most = if most == 0 { usize::MAX } else { most };
+    let most = if most == 0 { LARGEST } else { most.min(LARGEST) };
     let after = match token {
         "" => None,
         token => Some(read(token)?),
@@ -64,6 +67,8 @@ mod tests {
         let (third, token) = page(entries("aef"), 2, &token).unwrap();
         assert_eq!((names(&third).as_str(), token.as_str()), ("ef", ""));
         assert_eq!(names(&page(entries("ab"), 0, "").unwrap().0), "ab");
+        let (all, token) = page(entries(&"a".repeat(LARGEST + 1)), 0, "").unwrap();
+        assert!(all.len() == LARGEST && !token.is_empty());
     }
 
     #[test]
