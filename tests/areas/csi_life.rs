@@ -5,9 +5,10 @@ use becket_csi::protocol::csi::volume_content_source::{
     SnapshotSource, Type as Source, VolumeSource,
 };
 use becket_csi::protocol::csi::{
-    CapacityRange, ControllerExpandVolumeRequest, CreateSnapshotRequest, CreateVolumeRequest,
-    DeleteVolumeRequest, NodePublishVolumeRequest, NodeStageVolumeRequest,
-    NodeUnpublishVolumeRequest, NodeUnstageVolumeRequest, VolumeContentSource,
+    CapacityRange, ControllerExpandVolumeRequest, ControllerGetVolumeHealthRequest,
+    CreateSnapshotRequest, CreateVolumeRequest, DeleteVolumeRequest, NodePublishVolumeRequest,
+    NodeStageVolumeRequest, NodeUnpublishVolumeRequest, NodeUnstageVolumeRequest,
+    VolumeContentSource,
 };
 use becket_tests::served::{block, mounted, refused, wanted};
 use becket_tests::{MIB, Node, Served, volume};
@@ -167,4 +168,28 @@ fn an_inline_volume_lives_as_long_as_its_path() {
     assert!(served.volumes().is_empty());
     let trash = node.becket(&["trash", "list", "-o", "json"]).succeeds();
     assert_eq!(trash.stdout.trim(), "[]", "its data is kept although its pod is gone");
+}
+
+#[test]
+fn a_damaged_record_keeps_no_pod_from_ending() {
+    let node = Node::new();
+    let served = Served::start(&node, "image", &[]);
+    let made = served.create(wanted("v", 16 * MIB));
+    served.mount(&node, &made, "csi/target");
+    let record = node.stored("v", "volume.json");
+    let whole = std::fs::read(&record).unwrap();
+    std::fs::write(&record, "{").unwrap();
+    let health = ControllerGetVolumeHealthRequest {
+        volume_id: made.volume_id.clone(),
+        ..Default::default()
+    };
+    let health = served.ask(served.controller().controller_get_volume_health(health)).unwrap();
+    let told = &health.volume_health.unwrap().health_statuses;
+    assert!(told.iter().any(|entry| entry.reason == "RecordDamaged"), "{told:?}");
+    served.unmount(&node, &made, "csi/target");
+    let delete = DeleteVolumeRequest { volume_id: made.volume_id.clone(), ..Default::default() };
+    let deleted = served.ask(served.controller().delete_volume(delete.clone()));
+    refused(deleted, Code::FailedPrecondition, "deleting what cannot be read");
+    std::fs::write(&record, whole).unwrap();
+    served.ask(served.controller().delete_volume(delete)).unwrap();
 }

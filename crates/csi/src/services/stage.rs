@@ -54,8 +54,8 @@ pub fn fits(
     }
 }
 
-/// `NodeUnstageVolume`: what is not staged there is unstaged. Neither a volume that is gone nor a pool
-/// that cannot be reached keeps a node from being cleaned up.
+/// `NodeUnstageVolume`: what is not staged there is unstaged. Neither a volume that is gone, nor one whose
+/// record or pool cannot be read, keeps a node from being cleaned up.
 pub fn unstage(
     plugin: &Plugin,
     request: NodeUnstageVolumeRequest,
@@ -69,10 +69,10 @@ pub fn unstage(
             return Ok(NodeUnstageVolumeResponse {});
         }
     };
-    match plugin.engine.open(&id.pool) {
+    match plugin.engine.find_volume(&id.pool, &id.name) {
         Ok(_) => plugin.engine.unstage(&id.pool, &id.name, &staging)?,
         Err(error) => {
-            log::warn!("volume `{id}` is unstaged without its pool: {error}");
+            log::warn!("volume `{id}` is unstaged without its record: {error}");
             plugin.engine.unpublish(&staging)?;
         }
     }
