@@ -133,10 +133,11 @@ impl Capability {
     }
 
     /// The words of it that nothing but the request knows: to tell a repeat from another request. Mount
-    /// flags are no secret here, because only those of a list are taken.
+    /// flags are no secret here, because only those of a list are taken. The group is not among them: a
+    /// volume is staged once for pods of several groups, and may be staged again for another one.
     pub fn words(&self) -> String {
         let (mode, flags) = (self.mode.as_str_name(), self.flags.join(","));
-        format!("{mode} flags={flags} group={} fs={}", self.group, self.filesystem)
+        format!("{mode} flags={flags} fs={}", self.filesystem)
     }
 
     fn shared_by_nodes(&self) -> bool {

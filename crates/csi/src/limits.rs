@@ -35,14 +35,10 @@ fn check_field(field: &FieldDescriptor, value: &Value) -> Result<()> {
     match value {
         Value::String(text) => check_text(field, text),
         Value::Message(message) => check_message(message),
-        Value::List(items) => {
-            let texts = items.iter().filter_map(Value::as_str);
-            within(field, texts.map(str::len).sum(), MAP)?;
-            items.iter().try_for_each(|item| match item {
-                Value::Message(message) => check_message(message),
-                _ => Ok(()),
-            })
+        Value::List(items) if field.name() == "mount_flags" => {
+            within(field, items.iter().filter_map(Value::as_str).map(str::len).sum(), MAP)
         }
+        Value::List(items) => items.iter().try_for_each(|item| check_field(field, item)),
         // Secrets are what Kubernetes hands on from a Secret, whose size is its own affair.
         Value::Map(_) if shape::is_secret(field) => Ok(()),
         Value::Map(entries) => {

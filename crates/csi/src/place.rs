@@ -3,6 +3,7 @@
 use becket_core::error::shown;
 use becket_core::target::Target;
 use becket_core::{Error, Kind, Result};
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// The place that a field names. `Invalid` when it is missing or no absolute path without `.` and `..`,
@@ -22,7 +23,12 @@ pub fn read(path: &str, what: &str) -> Result<Target> {
     };
     let real = parent.canonicalize().map_err(|error| {
         let shown = shown(&parent.to_string_lossy());
-        Error::new(Kind::WrongState, format!("`{shown}` is no directory to publish in: {error}"))
+        // Only these say that nothing can be there.
+        let kind = match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Kind::WrongState,
+            _ => Kind::Unavailable,
+        };
+        Error::new(kind, format!("`{shown}` is no directory to publish in: {error}"))
     })?;
     Target::beneath(root, &real.join(name))
 }

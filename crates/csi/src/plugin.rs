@@ -3,13 +3,16 @@
 use crate::driver::Driver;
 use crate::identifier::{self, Identifier};
 use crate::protocol::csi::{Topology, TopologyRequirement};
-use becket_core::engine::NewPool;
+use becket_core::engine::{INLINE, NewPool};
 use becket_core::record::{SnapshotRecord, VolumeRecord};
 use becket_core::{Engine, Error, Kind, Name, Result, preflight};
 use std::collections::HashMap;
 
 /// The key of the segment that says on which node a volume is.
 pub const NODE_SEGMENT: &str = "topology.becket.dev/node";
+
+/// A pool that cannot be opened, and why.
+pub type Broken = (Name, Error);
 
 /// Which half of a driver a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,8 +87,17 @@ impl Plugin {
         self.engine.create_pool(&NewPool::new(name, self.driver.backend())).map(drop)
     }
 
+    /// Thaws what a killed process left held still.
+    pub fn thaw(&self) {
+        for pool in self.pools().map(|(usable, _)| usable).unwrap_or_default() {
+            if let Err(error) = self.engine.thaw(&pool) {
+                log::warn!("volumes of pool `{pool}` may be left held still: {error}");
+            }
+        }
+    }
+
     /// The driver's pools that can be used, and all others that cannot be opened with the reason.
-    pub fn pools(&self) -> Result<(Vec<Name>, Vec<(Name, Error)>)> {
+    pub fn pools(&self) -> Result<(Vec<Name>, Vec<Broken>)> {
         let (mut usable, mut broken) = (Vec::new(), Vec::new());
         for (name, pool) in self.engine.pools()? {
             match pool {
@@ -99,9 +111,24 @@ impl Plugin {
 
     /// An id of this driver's. `Invalid` without one, `NotFound` where nothing of it can go by it.
     pub fn identifier(&self, id: &str, what: &str) -> Result<Identifier> {
+        if let Some(id) = self.inline(id) {
+            return Ok(id);
+        }
         let id = Identifier::expect(id, what)?;
         self.own(&id.pool, what, &id)?;
         Ok(id)
+    }
+
+    /// Where the inline volume is that Kubernetes knows by `id`: such ids are its own, not ours.
+    fn inline(&self, id: &str) -> Option<Identifier> {
+        if !id.starts_with("csi-") || Identifier::parse(id).is_some() {
+            return None;
+        }
+        let (pools, _) = self.pools().ok()?;
+        pools.into_iter().map(|pool| Identifier::of(pool, id)).find(|id| {
+            let found = self.engine.find_volume(&id.pool, &id.name).ok().flatten();
+            found.is_some_and(|found| found.labels.contains_key(INLINE))
+        })
     }
 
     /// The volume that an id stands for.

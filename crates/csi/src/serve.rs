@@ -24,7 +24,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::Status;
@@ -81,11 +81,13 @@ pub fn run(settings: &Settings, engine: impl Fn() -> Engine) -> Result<()> {
     });
     let plugins: Vec<Arc<Plugin>> = plugins.collect();
     let outcome = runtime.block_on(serve(settings, &plugins));
-    runtime.shutdown_timeout(GRACE);
+    // What was to be waited for has been waited for.
+    runtime.shutdown_timeout(PARTING);
     outcome
 }
 
 async fn serve(settings: &Settings, plugins: &[Arc<Plugin>]) -> Result<()> {
+    let (mut terminate, mut interrupt) = signals()?;
     let (stop, stopping) = watch::channel(false);
     let metrics = Arc::new(Metrics::default());
     let mut tasks = JoinSet::new();
@@ -99,6 +101,7 @@ async fn serve(settings: &Settings, plugins: &[Arc<Plugin>]) -> Result<()> {
         if let Err(error) = plugin.prepare().and_then(|()| plugin.in_order()) {
             log::warn!("driver `{}` is not in order: {error}", driver.name());
         }
+        plugin.thaw();
         let work = Work::new(plugin.clone(), metrics.clone());
         works.push(work.clone());
         let routes = routes(&work, settings.reflection)?;
@@ -123,7 +126,10 @@ async fn serve(settings: &Settings, plugins: &[Arc<Plugin>]) -> Result<()> {
         let answers = web::Answers::new(plugins.to_vec(), metrics, registrations);
         tasks.spawn(web::serve(web::bind(address)?, answers, stopping.clone()));
     }
-    told_to_end().await?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
     log::info!("ending; what is at work is finished first");
     let _ = stop.send(true);
     let finished = async {
@@ -192,14 +198,9 @@ async fn ended(mut stopping: watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
-/// Resolves at the first signal to end.
-async fn told_to_end() -> Result<()> {
+/// The signals that end the process. From here on they are waited for instead.
+fn signals() -> Result<(Signal, Signal)> {
     let failed = |error| Error::new(Kind::Internal, format!("cannot wait for signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    let terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    Ok((terminate, signal(SignalKind::interrupt()).map_err(failed)?))
 }

@@ -1,8 +1,9 @@
 //! Work behind the calls: on a few threads, one line of log each, never thrown away half done.
 //!
 //! The engine blocks, so calls are answered on threads of their own. Their number is bounded; calls
-//! beyond it wait their turn without one. A caller that goes away while waiting takes its call along;
-//! once begun, the work runs to its end, and the retry finds it done.
+//! beyond it wait their turn without one. A caller that goes away before its call has begun takes it
+//! along: it may have asked for the opposite by now. Once begun, with the volume's lock, the work runs to
+//! its end, and the retry finds it done.
 
 use crate::limits;
 use crate::metrics::Metrics;
@@ -11,10 +12,10 @@ use crate::shape;
 use crate::status;
 use becket_core::{Error, Kind, Result};
 use prost::{Message, Name};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc};
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status};
@@ -54,6 +55,22 @@ pub struct Work {
 
 thread_local! {
     static REQUEST: Cell<u64> = const { Cell::new(0) };
+    static GONE: RefCell<Arc<AtomicBool>> = RefCell::default();
+}
+
+/// False once the caller that this thread works for has gone.
+pub fn wanted() -> bool {
+    !GONE.with_borrow(|gone| gone.load(Ordering::SeqCst))
+}
+
+/// Says, when it is dropped, that nobody waits for the answer any more.
+#[derive(Default)]
+struct Caller(Arc<AtomicBool>);
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// The number of the request that this thread works on, for its lines of log; 0 for none.
@@ -109,12 +126,16 @@ impl Work {
             (self.plugin.clone(), self.metrics.clone(), self.lanes.clone());
         // The permit goes back when the work is done, not when its caller has gone.
         permit.forget();
+        let caller = Caller::default();
+        let gone = caller.0.clone();
         let work = tokio::task::spawn_blocking(move || {
             REQUEST.set(number);
+            GONE.set(gone);
             let started = Instant::now();
             let answer = judge(&plugin, rpc, message, respond);
             tell(&plugin, rpc, started, &answer, &metrics);
             REQUEST.set(0);
+            GONE.set(Arc::default());
             lanes[lane as usize].add_permits(1);
             answer
         });
@@ -124,6 +145,12 @@ impl Work {
         }
     }
 }
+
+/// How long a reader of a stream may take for one message; what is told keeps its snapshots in place.
+const READER: Duration = Duration::from_secs(60);
+
+/// Makes the messages of a stream and hands each over; what is given back says whether anybody reads.
+pub type Streaming<Q, A> = fn(&Plugin, Q, &mut dyn FnMut(A) -> bool) -> Result<()>;
 
 /// Messages of a stream that wait for a slow reader.
 const AHEAD: usize = 4;
@@ -135,7 +162,7 @@ impl Work {
         &self,
         rpc: &'static str,
         request: Request<Q>,
-        respond: fn(&Plugin, Q, &mut dyn FnMut(A) -> bool) -> Result<()>,
+        respond: Streaming<Q, A>,
     ) -> std::result::Result<Response<Stream<A>>, Status>
     where
         Q: Message + Name + 'static,
@@ -144,18 +171,20 @@ impl Work {
         let (sender, receiver) = mpsc::channel(AHEAD);
         let (work, message) = (self.clone(), request.into_inner());
         let number = next_request();
+        let handle = tokio::runtime::Handle::current();
         let permit = self.lanes[Lane::Stream as usize].acquire().await;
         permit.map_err(|_| Status::unavailable("the driver is going down"))?.forget();
         tokio::task::spawn_blocking(move || {
             REQUEST.set(number);
             let started = Instant::now();
-            let mut send = |message| sender.blocking_send(Ok(message)).is_ok();
+            let mut send =
+                |message| handle.block_on(sender.send_timeout(Ok(message), READER)).is_ok();
             let answer = judge(&work.plugin, rpc, message, |plugin, message| {
                 respond(plugin, message, &mut send)
             });
             tell(&work.plugin, rpc, started, &answer, &work.metrics);
             if let Err(error) = answer {
-                let _ = sender.blocking_send(Err(status::of(&error)));
+                let _ = handle.block_on(sender.send_timeout(Err(status::of(&error)), READER));
             }
             REQUEST.set(0);
             work.lanes[Lane::Stream as usize].add_permits(1);

@@ -1,8 +1,8 @@
 //! A group's share of a filesystem: what Kubernetes calls `fsGroup`.
 
-use crate::Result;
 use crate::beneath::Dir;
 use crate::error::Context;
+use crate::{Errno, Result};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -37,26 +37,40 @@ pub fn give(top: &Dir, group: u32) -> Result<()> {
     if stat.st_gid == group && stat.st_mode & DIRECTORY == DIRECTORY {
         return Ok(());
     }
-    let mut waiting = vec![PathBuf::new()];
-    while let Some(below) = waiting.pop() {
-        let here = if below.as_os_str().is_empty() { Path::new(".") } else { below.as_path() };
-        let dir = match top.open_dir_same_mount(here) {
-            // Something is mounted there, which is not ours.
-            Err(error) if error.errno == crate::Errno::XDEV => continue,
-            other => other?,
+    // Directories that are open, each with those below it that are still to be gone into.
+    let mut open = vec![give_entries(top.open_dir_same_mount(".")?, group)?];
+    while let Some((dir, below)) = open.last_mut() {
+        let Some(name) = below.pop() else {
+            open.pop();
+            continue;
         };
-        for entry in rustix::fs::Dir::read_from(&dir).on("list", dir.path())? {
-            let entry = entry.on("list", dir.path())?;
-            let name = Path::new(OsStr::from_bytes(entry.file_name().to_bytes()));
-            if name == Path::new(".") || name == Path::new("..") {
-                continue;
-            }
-            if give_entry(&dir, name, group)? == FileType::Directory {
-                waiting.push(below.join(name));
-            }
+        match dir.open_dir_same_mount(&name) {
+            Ok(next) => open.push(give_entries(next, group)?),
+            // Another mount, which is not ours; or its owner removed it meanwhile.
+            Err(error) if matches!(error.errno, Errno::XDEV | Errno::NOENT | Errno::NOTDIR) => {}
+            Err(error) => return Err(error),
         }
     }
     give_top(top.as_fd(), group, top.path())
+}
+
+/// Gives the entries of a directory to the group, and gives it back with the directories among them.
+fn give_entries(dir: Dir, group: u32) -> Result<(Dir, Vec<PathBuf>)> {
+    let mut below = Vec::new();
+    for entry in rustix::fs::Dir::read_from(&dir).on("list", dir.path())? {
+        let entry = entry.on("list", dir.path())?;
+        let name = Path::new(OsStr::from_bytes(entry.file_name().to_bytes()));
+        if name == Path::new(".") || name == Path::new("..") {
+            continue;
+        }
+        match give_entry(&dir, name, group) {
+            Ok(FileType::Directory) => below.push(name.to_owned()),
+            // Whoever uses the volume removed it meanwhile.
+            Err(error) if error.errno == Errno::NOENT => {}
+            other => drop(other?),
+        }
+    }
+    Ok((dir, below))
 }
 
 /// Gives one entry of `dir` to the group and says what it is.
@@ -85,6 +99,18 @@ fn give_entry(dir: &Dir, name: &Path, group: u32) -> Result<FileType> {
 mod tests {
     use super::*;
     use std::os::unix::fs::{MetadataExt, symlink};
+
+    #[test]
+    fn no_depth_of_directories_is_too_deep_for_a_path() {
+        let top = tempfile::tempdir().unwrap();
+        let name = "d".repeat(200);
+        let mut dir = Dir::open(top.path()).unwrap();
+        for _ in 0..40 {
+            dir = dir.ensure_dir(&name, 0o700).unwrap();
+        }
+        give(&Dir::open(top.path()).unwrap(), 4321).unwrap();
+        assert_eq!(rustix::fs::fstat(dir.as_fd()).unwrap().st_gid, 4321);
+    }
 
     #[test]
     fn everything_below_is_given_once_and_links_are_not_followed() {

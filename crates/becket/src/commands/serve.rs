@@ -34,7 +34,11 @@ pub(super) fn run(global: &Global, arguments: &ServeArgs) -> Result<()> {
     };
     let state = install::real(&global.state_dir);
     // The caller asks again by itself, so nobody waits for a volume in work.
-    let engine = || Engine::new(State::new(&state), becket_backends::all()).waiting(Duration::ZERO);
+    let engine = || {
+        Engine::new(State::new(&state), becket_backends::all())
+            .waiting(Duration::ZERO)
+            .while_wanted(becket_csi::work::wanted)
+    };
     serve::run(&settings, engine)
 }
 

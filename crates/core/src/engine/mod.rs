@@ -11,6 +11,7 @@ mod create;
 mod expand;
 mod group;
 mod health;
+mod inline;
 mod mount;
 mod observe;
 mod pools;
@@ -27,6 +28,7 @@ pub(crate) use birth::format;
 pub use capacity::Capacity;
 pub use create::NewVolume;
 pub use health::{Complaint, Severity};
+pub use inline::INLINE;
 pub use mount::{ON_UNMOUNT, Publication, Staging};
 pub use pools::NewPool;
 pub use ranges::{BLOCK, Range, Ranges};
@@ -50,6 +52,7 @@ pub struct Engine {
     state: State,
     backends: Vec<Box<dyn Backend>>,
     wait: Duration,
+    wanted: fn() -> bool,
     progress: Box<dyn Progress>,
 }
 
@@ -60,6 +63,7 @@ impl Engine {
             state,
             backends,
             wait: Duration::from_secs(10),
+            wanted: || true,
             progress: Box::new(Logged::default()),
         }
     }
@@ -69,6 +73,14 @@ impl Engine {
     #[must_use]
     pub fn waiting(mut self, wait: Duration) -> Engine {
         self.wait = wait;
+        self
+    }
+
+    /// Begins nothing once `wanted` says no: whoever asked has gone, and may have asked for the opposite by
+    /// now. It is asked when the lock is taken; what has begun then runs to its end.
+    #[must_use]
+    pub fn while_wanted(mut self, wanted: fn() -> bool) -> Engine {
+        self.wanted = wanted;
         self
     }
 
@@ -179,15 +191,22 @@ impl Engine {
     }
 
     fn lock_volume(&self, pool: &Pool, name: &Name) -> Result<Lock> {
-        lock::acquire(&pool.locks, &volume_key(name), Mode::Exclusive, self.wait)
+        self.if_wanted(lock::acquire(&pool.locks, &volume_key(name), Mode::Exclusive, self.wait)?)
     }
 
     fn lock_snapshot(&self, pool: &Pool, name: &Name) -> Result<Lock> {
-        lock::acquire(&pool.locks, &snapshot_key(name), Mode::Exclusive, self.wait)
+        self.if_wanted(lock::acquire(&pool.locks, &snapshot_key(name), Mode::Exclusive, self.wait)?)
+    }
+
+    fn if_wanted(&self, lock: Lock) -> Result<Lock> {
+        match (self.wanted)() {
+            true => Ok(lock),
+            false => Err(Error::new(Kind::Busy, "whoever asked for it has gone")),
+        }
     }
 
     fn lock_group(&self, pool: &Pool, name: &Name) -> Result<Lock> {
-        lock::acquire(&pool.locks, &group_key(name), Mode::Exclusive, self.wait)
+        self.if_wanted(lock::acquire(&pool.locks, &group_key(name), Mode::Exclusive, self.wait)?)
     }
 
     /// For those who only read the snapshot: any number of volumes can be made from it at once.

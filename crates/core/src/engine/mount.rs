@@ -169,11 +169,24 @@ impl Engine {
             None => self.open(pool)?,
         };
         let lock = self.lock_volume(&pool, name)?;
-        let found = self.backend(&pool)?.catalog().volume(&pool, name)?.found();
+        self.mount_locked(&pool, name, make, target, publication, &lock)
+    }
+
+    /// [`Engine::mount`] for callers that hold the volume's lock.
+    pub(super) fn mount_locked(
+        &self,
+        pool: &Pool,
+        name: &Name,
+        make: Option<&NewVolume>,
+        target: &Target,
+        publication: &Publication,
+        lock: &Lock,
+    ) -> Result<()> {
+        let found = self.backend(pool)?.catalog().volume(pool, name)?.found();
         let record = match (found, make) {
             (Some(record), _) => record,
-            (None, Some(new)) => self.create_locked(&pool, new, &lock)?,
-            (None, None) => return Err(missing("volume", &pool, name)),
+            (None, Some(new)) => self.create_locked(pool, new, lock)?,
+            (None, None) => return Err(missing("volume", pool, name)),
         };
         if record.content == Content::Block {
             return Err(Error::new(
@@ -184,11 +197,11 @@ impl Engine {
         let anchor = self.anchor(pool.name(), name)?;
         let staging = Staging { flags: publication.flags.clone(), ..Staging::default() };
         let outcome = self
-            .stage_locked(&pool, name, &anchor, &staging, &lock)
-            .and_then(|()| self.publish_locked(&pool, name, &anchor, target, publication, &lock));
+            .stage_locked(pool, name, &anchor, &staging, lock)
+            .and_then(|()| self.publish_locked(pool, name, &anchor, target, publication, lock));
         let Err(error) = outcome else { return Ok(()) };
         let mut errors = vec![error];
-        errors.extend(self.release(pool.name(), name, Some(&lock)).err());
+        errors.extend(self.release(pool.name(), name, Some(lock)).err());
         Error::all(errors)
     }
 

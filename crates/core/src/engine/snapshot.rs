@@ -172,7 +172,30 @@ fn hold_still(backend: &dyn Backend, pool: &Pool, volume: &VolumeRecord) -> Resu
 /// Beside the volume's lock: its filesystem is being held still. It says nothing after a reboot, and
 /// does no harm then.
 pub(super) fn mark_of(volume: &VolumeRecord) -> String {
-    format!("volume-{}.frozen", volume.name)
+    format!("volume-{}{MARK}", volume.name)
+}
+
+/// How such a mark's name ends.
+const MARK: &str = ".frozen";
+
+impl Engine {
+    /// Thaws every volume of the pool that somebody who was killed left held still: its writers wait. One
+    /// that is being held still now has its lock taken, and is left alone.
+    pub fn thaw(&self, pool: &Name) -> Result<()> {
+        let pool = self.open(pool)?;
+        let backend = self.backend(&pool)?;
+        if !pool.locks.names()?.iter().any(|name| name.ends_with(MARK)) {
+            return Ok(());
+        }
+        for volume in backend.catalog().volumes(&pool)?.records {
+            if pool.locks.contains(mark_of(&volume))?
+                && let Ok(_lock) = self.lock_volume(&pool, &volume.name)
+            {
+                thaw_left(backend, &pool, &volume)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Thaws the volume if somebody who held it still was killed, guard and all. The caller has the

@@ -7,6 +7,7 @@ use super::observe::{Places, at_rest};
 use super::steps::unmount_all;
 use super::{Engine, readable, refusal, snapshot_key, volume_key};
 use crate::catalog::Existence;
+use crate::lock::Lock;
 use crate::plan::{Conflict, Plan, Step, Wanted, plan};
 use crate::pool::Pool;
 use crate::record::{FORMAT, SnapshotRecord, TrashKind, TrashRecord, stamp};
@@ -21,35 +22,41 @@ impl Engine {
     pub fn delete(&self, pool: &Name, name: &Name) -> Result<bool> {
         let pool = self.open(pool)?;
         let lock = self.lock_volume(&pool, name)?;
-        let backend = self.backend(&pool)?;
+        let existed = self.delete_locked(&pool, name, &lock)?;
+        self.empty_expired(&pool);
+        lock.retire(&pool.locks, &volume_key(name))?;
+        Ok(existed)
+    }
+
+    /// Moves the volume to the trash, for callers that hold its lock. False when it was absent already.
+    pub(super) fn delete_locked(&self, pool: &Pool, name: &Name, _lock: &Lock) -> Result<bool> {
+        let backend = self.backend(pool)?;
         let anchor = self.anchor(pool.name(), name)?;
         let places = Places { staging: Some(&anchor), everywhere: true, ..Places::default() };
-        let (observed, record) = self.observe(&pool, name, places, |_| true)?;
+        let (observed, record) = self.observe(pool, name, places, |_| true)?;
         let steps = match plan(&observed, Wanted::Absent) {
             Plan::Nothing => Vec::new(),
-            Plan::Conflict(conflict) => return Err(refusal(conflict, &pool, name, "")),
+            Plan::Conflict(conflict) => return Err(refusal(conflict, pool, name, "")),
             Plan::Steps(steps) => steps,
         };
         for step in steps {
             match (step, &record) {
-                (Step::Discard, _) => backend.catalog().discard(&pool, name)?,
+                (Step::Discard, _) => backend.catalog().discard(pool, name)?,
                 (Step::Unstage, Some(_)) => unmount_all(&anchor)?,
-                (Step::Detach, Some(record)) => backend.detach(&pool, record)?,
+                (Step::Detach, Some(record)) => backend.detach(pool, record)?,
                 (Step::Trash, Some(record)) => {
                     // The kernel lets go of an autoclear device a moment after its last unmount.
-                    if !at_rest(backend, &pool, record)? {
-                        return Err(refusal(Conflict::InUse, &pool, name, ""));
+                    if !at_rest(backend, pool, record)? {
+                        return Err(refusal(Conflict::InUse, pool, name, ""));
                     }
                     let retention = record.settings.trash_retention_seconds;
-                    let ticket = ticket(&pool, TrashKind::Volume, name, record.size, retention);
-                    backend.catalog().retire(&pool, &ticket)?;
-                    forget_all(&pool, name)?;
+                    let ticket = ticket(pool, TrashKind::Volume, name, record.size, retention);
+                    backend.catalog().retire(pool, &ticket)?;
+                    forget_all(pool, name)?;
                 }
                 (other, _) => return unreachable_step(other),
             }
         }
-        self.empty_expired(&pool);
-        lock.retire(&pool.locks, &volume_key(name))?;
         Ok(record.is_some())
     }
 

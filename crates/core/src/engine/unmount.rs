@@ -4,9 +4,12 @@
 
 use super::Engine;
 use super::mount::ON_UNMOUNT;
-use super::observe::{mounts, top_of};
+use super::observe::{mounts, spot, top_of};
+use super::refusal;
 use super::steps::unmount_all;
+use crate::catalog::Existence;
 use crate::lock::Lock;
+use crate::plan::{Conflict, Spot};
 use crate::pool::Pool;
 use crate::record::VolumeRecord;
 use crate::target::Target;
@@ -65,7 +68,10 @@ impl Engine {
         let _lock = self.lock_volume(&pool, name)?;
         match self.shown(&pool, name, target) {
             Ok(Some(shown)) => self.unmount_published(&pool, target, &shown)?,
-            Ok(None) => unmount_all(target)?,
+            Ok(None) => {
+                self.refuse_another(&pool, name, target)?;
+                unmount_all(target)?;
+            }
             Err(error) => {
                 log::warn!("what `{}` showed is kept: {error}", target.path().display());
                 unmount_all(target)?;
@@ -73,6 +79,21 @@ impl Engine {
         }
         target.remove()?;
         self.forget_words(&pool, name, &target.path())
+    }
+
+    /// `WrongState` when what is at the target is not the volume, nor lies over it. Of a volume whose record
+    /// cannot be read, or is gone, nobody can say.
+    fn refuse_another(&self, pool: &Pool, name: &Name, target: &Target) -> Result<()> {
+        let backend = self.backend(pool)?;
+        let Ok(Some(record)) = backend.catalog().volume(pool, name).map(Existence::found) else {
+            return Ok(());
+        };
+        let path = target.path();
+        let foreign = matches!(spot(backend, pool, &record, target, None), Ok(Spot::Foreign));
+        if !foreign || mounts(backend, pool, &record)?.iter().any(|entry| entry.point == path) {
+            return Ok(());
+        }
+        Err(refusal(Conflict::TargetTaken, pool, name, &path.display().to_string()))
     }
 
     /// What the target shows of a directory volume; `None` for others, which are shown whole.

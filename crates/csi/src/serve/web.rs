@@ -19,6 +19,9 @@ use tokio::sync::{Semaphore, watch};
 /// How long a caller may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Threads for their answers.
+const THREADS: usize = 2;
+
 /// Callers at once; there are two in a cluster.
 const CALLERS: usize = 8;
 
@@ -28,6 +31,8 @@ pub(super) struct Answers {
     plugins: Vec<Arc<Plugin>>,
     metrics: Arc<Metrics>,
     registrations: Vec<Arc<registration::Status>>,
+    /// Threads that ask the disks: a caller that goes away leaves its own at work.
+    threads: Arc<Semaphore>,
 }
 
 impl Answers {
@@ -36,7 +41,8 @@ impl Answers {
         metrics: Arc<Metrics>,
         registrations: Vec<Arc<registration::Status>>,
     ) -> Answers {
-        Answers { plugins, metrics, registrations }
+        let threads = Arc::new(Semaphore::new(THREADS));
+        Answers { plugins, metrics, registrations, threads }
     }
 
     /// The answer for a path; it asks the disks, so it is made on a thread of its own.
@@ -121,7 +127,12 @@ async fn answer(
     request: Request<Incoming>,
 ) -> std::result::Result<Response<String>, Infallible> {
     let (parts, _) = request.into_parts();
-    let made = tokio::task::spawn_blocking(move || answers.make(&parts.method, parts.uri.path()));
+    let thread = answers.threads.clone().acquire_owned().await;
+    let made = tokio::task::spawn_blocking(move || {
+        let answer = answers.make(&parts.method, parts.uri.path());
+        drop(thread);
+        answer
+    });
     let (status, text) =
         made.await.unwrap_or((StatusCode::INTERNAL_SERVER_ERROR, "cut short\n".to_owned()));
     let mut response = Response::new(text);

@@ -46,7 +46,10 @@ pub fn detach(
     plugin: &Plugin,
     request: ControllerUnpublishVolumeRequest,
 ) -> Result<ControllerUnpublishVolumeResponse> {
-    if !plugin.attach {
+    // A claim from a time when volumes were attached must not stay for ever.
+    let left =
+        || plugin.volume(&request.volume_id).is_ok_and(|(_, found)| !found.claims.is_empty());
+    if !plugin.attach && !left() {
         return unclaimed("ControllerUnpublishVolume");
     }
     if let Some(id) = plugin.to_remove(&request.volume_id, "volume")? {

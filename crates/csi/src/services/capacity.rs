@@ -1,5 +1,6 @@
 //! `GetCapacity`: what a pool can still promise here.
 
+use super::create::expect_pool;
 use crate::capability::Capability;
 use crate::class::Class;
 use crate::plugin::Plugin;
@@ -22,6 +23,7 @@ pub fn capacity(plugin: &Plugin, request: GetCapacityRequest) -> Result<GetCapac
     if !plugin.engine.state().knows_pool(&pool)? {
         return Ok(GetCapacityResponse::default());
     }
+    let pool = expect_pool(plugin, pool)?;
     let capacity = plugin.engine.capacity(&pool)?;
     let room = match class.provisioning {
         Provisioning::Thin => capacity.thin,

@@ -17,9 +17,9 @@ service! {
         create_volume(CreateVolumeRequest) -> CreateVolumeResponse, Controller, create::create;
         delete_volume(DeleteVolumeRequest) -> DeleteVolumeResponse, Controller, volumes::delete;
         controller_publish_volume(ControllerPublishVolumeRequest)
-            -> ControllerPublishVolumeResponse, Controller, attach::attach;
+            -> ControllerPublishVolumeResponse, Node, attach::attach;
         controller_unpublish_volume(ControllerUnpublishVolumeRequest)
-            -> ControllerUnpublishVolumeResponse, Controller, attach::detach;
+            -> ControllerUnpublishVolumeResponse, Node, attach::detach;
         validate_volume_capabilities(ValidateVolumeCapabilitiesRequest)
             -> ValidateVolumeCapabilitiesResponse, Question, volumes::validate;
         list_volumes(ListVolumesRequest) -> ListVolumesResponse, Question, volumes::list;

@@ -27,7 +27,7 @@ pub fn create(plugin: &Plugin, request: CreateVolumeRequest) -> Result<CreateVol
     let range = Range::read(request.capacity_range.as_ref())?;
     let class = Class::read(plugin.driver, &request.parameters)?;
     let content = content(plugin, &capabilities, &class)?;
-    let source = source(plugin, request.volume_content_source.as_ref())?;
+    let source = source(plugin, &request.name, request.volume_content_source.as_ref())?;
     let pool = pool(plugin, &class, source.as_ref())?;
     plugin.is_wanted_here("volume", request.accessibility_requirements.as_ref())?;
     let id = Identifier::of(pool.clone(), &request.name);
@@ -83,24 +83,47 @@ struct From {
     content: Content,
 }
 
-fn source(plugin: &Plugin, given: Option<&VolumeContentSource>) -> Result<Option<From>> {
+fn source(
+    plugin: &Plugin,
+    name: &str,
+    given: Option<&VolumeContentSource>,
+) -> Result<Option<From>> {
     let Some(given) = given else {
         return Ok(None);
     };
-    let from = match given.r#type.as_ref() {
+    let (kind, id, found) = match given.r#type.as_ref() {
         Some(Source::Snapshot(SnapshotSource { snapshot_id })) => {
-            let (id, found) = plugin.snapshot(snapshot_id)?;
-            let origin = Origin::named(OriginKind::Snapshot, id.name);
-            From { pool: id.pool, origin, size: found.size, content: found.content }
+            let found = plugin.snapshot(snapshot_id).map(|(_, found)| (found.size, found.content));
+            (OriginKind::Snapshot, snapshot_id, found)
         }
         Some(Source::Volume(VolumeSource { volume_id })) => {
-            let (id, found) = plugin.volume(volume_id)?;
-            let origin = Origin::named(OriginKind::Volume, id.name);
-            From { pool: id.pool, origin, size: found.size, content: found.content }
+            let found = plugin.volume(volume_id).map(|(_, found)| (found.size, found.content));
+            (OriginKind::Volume, volume_id, found)
         }
         None => return Err(Error::new(Kind::Invalid, "the type of the content source is missing")),
     };
-    Ok(Some(from))
+    let id = Identifier::expect(id, "content source")?;
+    // Of a copy that is there already, the source may be gone.
+    let (size, content) = match found {
+        Err(error) if error.kind() == Kind::NotFound => {
+            copied_before(plugin, name, &id, kind).ok_or(error)?
+        }
+        found => found?,
+    };
+    Ok(Some(From { pool: id.pool, origin: Origin::named(kind, id.name), size, content }))
+}
+
+/// Size and content of the volume `name`, if it was made from that origin.
+fn copied_before(
+    plugin: &Plugin,
+    name: &str,
+    origin: &Identifier,
+    kind: OriginKind,
+) -> Option<(u64, Content)> {
+    let id = Identifier::of(origin.pool.clone(), name);
+    let found = plugin.engine.find_volume(&id.pool, &id.name).ok().flatten()?;
+    let from = found.origin.as_ref()?;
+    (from.kind == kind && from.name == origin.name).then_some((found.size, found.content))
 }
 
 /// A copy is made in its origin's pool.
@@ -117,6 +140,11 @@ fn pool(plugin: &Plugin, class: &Class, source: Option<&From>) -> Result<Name> {
         (Some(source), _) => source.pool.clone(),
         (None, _) => class.pool(plugin.driver)?,
     };
+    expect_pool(plugin, pool)
+}
+
+/// The pool, which must be of the driver's backend. `Invalid` when it is not, or not known here.
+pub fn expect_pool(plugin: &Plugin, pool: Name) -> Result<Name> {
     match plugin.engine.open(&pool) {
         Ok(found) if found.record.backend == plugin.driver.backend() => Ok(pool),
         Ok(found) => Err(Error::new(

@@ -1,5 +1,6 @@
 //! Publishing: the staged volume, at a pod's path. Inline volumes live as long as their pod's path.
 
+use super::create::expect_pool;
 use super::{attach, stage};
 use crate::capability::Capability;
 use crate::class::{Class, KUBERNETES, labels};
@@ -13,7 +14,7 @@ use crate::protocol::csi::{
 use crate::range;
 use becket_backends::directory::TEMPLATE;
 use becket_backends::directory::template::{self, Identity};
-use becket_core::engine::{NewVolume, Publication};
+use becket_core::engine::{INLINE, NewVolume, Publication};
 use becket_core::mount_flags::MountFlags;
 use becket_core::record::{Content, VolumeRecord};
 use becket_core::settings::Settings;
@@ -23,9 +24,6 @@ use std::collections::HashMap;
 
 /// Says, in a volume's context, that the pod's own definition holds the volume.
 const EPHEMERAL: &str = "csi.storage.k8s.io/ephemeral";
-
-/// The label of such a volume.
-const EPHEMERAL_LABEL: &str = "csi.ephemeral";
 
 /// How large such a volume is to be.
 const SIZE: &str = "size";
@@ -125,11 +123,12 @@ fn publish_ephemeral(
     let mut attributes = request.volume_context.clone();
     let wanted = attributes.remove(SIZE).map(|text| size::parse(&text)).transpose()?;
     let class = Class::read(plugin.driver, &attributes)?;
-    let id = Identifier::of(class.pool(plugin.driver)?, &request.volume_id);
+    let pool = expect_pool(plugin, class.pool(plugin.driver)?)?;
+    let id = Identifier::of(pool, &request.volume_id);
     let content = capability.content(plugin.driver)?.or(class.content);
     let kept = HashMap::from([(EPHEMERAL.to_owned(), "true".to_owned())]);
     let mut labels = labels(&request.volume_id, &kept);
-    labels.insert(EPHEMERAL_LABEL.to_owned(), "true".to_owned());
+    labels.insert(INLINE.to_owned(), "true".to_owned());
     let new = NewVolume {
         content,
         provisioning: class.provisioning,
@@ -143,7 +142,7 @@ fn publish_ephemeral(
     let publication = publication(capability, kind, request.readonly, None)?;
     // It is staged at a place of our own, so nothing is known of other paths.
     let publication = Publication { exclusive: false, ..publication };
-    plugin.engine.mount(&id.pool, &id.name, Some(&new), target, &publication)
+    plugin.engine.mount_inline(&id.pool, &new, target, &publication)
 }
 
 /// `NodeUnpublishVolume`: what is not there is unpublished; and the target goes with it.
@@ -152,39 +151,38 @@ pub fn unpublish(
     request: NodeUnpublishVolumeRequest,
 ) -> Result<NodeUnpublishVolumeResponse> {
     let target = stage::to_leave(&request.volume_id, &request.target_path, "target")?;
-    let ephemeral = find_ephemeral(plugin, &request.volume_id)?;
-    match (ephemeral, Identifier::parse(&request.volume_id), target) {
-        (Some(id), _, target) => {
-            if let Some(target) = target {
-                plugin.engine.unmount(&target)?;
-                target.remove()?;
-            }
-            plugin.engine.delete(&id.pool, &id.name)?;
-        }
-        (None, Some(id), Some(target)) => {
-            plugin.engine.withdraw(&id.pool, &id.name, &target)?;
-        }
-        // An inline volume that is gone already, or an id that was never ours.
-        (None, None, Some(target)) => {
-            stage::nothing_at(&target, &request.volume_id)?;
-            target.remove()?;
-        }
-        (None, _, None) => {}
+    match (Identifier::parse(&request.volume_id), target) {
+        (Some(id), Some(target)) => plugin.engine.withdraw(&id.pool, &id.name, &target)?,
+        (Some(_), None) => {}
+        (None, target) => unpublish_ephemeral(plugin, &request.volume_id, target.as_ref())?,
     }
     Ok(NodeUnpublishVolumeResponse {})
 }
 
-/// The inline volume that Kubernetes knows by `id`, in whatever pool it was made.
-fn find_ephemeral(plugin: &Plugin, id: &str) -> Result<Option<Identifier>> {
-    if Identifier::parse(id).is_some() {
-        return Ok(None);
-    }
-    for pool in plugin.pools()?.0 {
+/// Ends the inline volume that Kubernetes knows by `id`, in whatever pool it was made. One that is gone
+/// already is ended; while a pool cannot be looked into, that is not known.
+fn unpublish_ephemeral(plugin: &Plugin, id: &str, target: Option<&Target>) -> Result<()> {
+    let (pools, broken) = plugin.pools()?;
+    for pool in pools {
         let id = Identifier::of(pool, id);
-        let found = plugin.engine.find_volume(&id.pool, &id.name)?;
-        if found.is_some_and(|found| found.labels.contains_key(EPHEMERAL_LABEL)) {
-            return Ok(Some(id));
+        if plugin.engine.end_inline(&id.pool, &id.name, target)? {
+            return Ok(());
         }
     }
-    Ok(None)
+    if let Some(target) = target {
+        // The kubelet's own ids of such volumes; its pod ends although the volume cannot be found.
+        match id.starts_with("csi-") && !broken.is_empty() {
+            true => plugin.engine.unpublish(target)?,
+            false => stage::nothing_at(target, id)?,
+        }
+        target.remove()?;
+    }
+    match broken.into_iter().next() {
+        None => Ok(()),
+        Some((pool, error)) => Err(Error::new(
+            Kind::Unavailable,
+            format!("volume `{id}` may be in pool `{pool}`: {}", error.message()),
+        )
+        .hint("`becket pool delete --forget` forgets a pool that is gone for good")),
+    }
 }

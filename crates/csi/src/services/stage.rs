@@ -23,12 +23,13 @@ pub fn stage(plugin: &Plugin, request: NodeStageVolumeRequest) -> Result<NodeSta
     let staging = place::read(&request.staging_target_path, "staging")?;
     let (id, record) = plugin.volume(&request.volume_id)?;
     fits(plugin, &id, &record, &capability, &staging)?;
-    attach::claim(plugin, &record)?;
+    let readonly = attach::claim(plugin, &record)?.is_some_and(|claim| claim.readonly);
+    let writes = !readonly && !capability.reads_only();
     let shared_out = record.parameters.contains_key(TEMPLATE);
     let how = Staging {
         flags: MountFlags::read(&capability.flags, record.content)?,
         // Of a volume with a directory for each pod, each gets its own group.
-        group: capability.group()?.filter(|_| !shared_out),
+        group: capability.group()?.filter(|_| writes && !shared_out),
         asked: capability.words(),
     };
     plugin.engine.stage_as(&id.pool, &id.name, &staging, &how)?;
@@ -70,7 +71,8 @@ pub fn unstage(
         }
     };
     match plugin.engine.find_volume(&id.pool, &id.name) {
-        Ok(_) => plugin.engine.unstage(&id.pool, &id.name, &staging)?,
+        Ok(Some(_)) => plugin.engine.unstage(&id.pool, &id.name, &staging)?,
+        Ok(None) => plugin.engine.unpublish(&staging)?,
         Err(error) => {
             log::warn!("volume `{id}` is unstaged without its record: {error}");
             plugin.engine.unpublish(&staging)?;
