@@ -14,16 +14,24 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("becket-backends", &["becket-sys", "becket-core"]),
     ("becket-flexvolume", &["becket-sys", "becket-core", "becket-backends"]),
     ("becket-csi", &["becket-sys", "becket-core", "becket-backends"]),
+    ("becket-conformance", &["becket-sys", "becket-core", "becket-csi"]),
     (
         "becket",
-        &["becket-sys", "becket-core", "becket-backends", "becket-flexvolume", "becket-csi"],
+        &[
+            "becket-sys",
+            "becket-core",
+            "becket-backends",
+            "becket-flexvolume",
+            "becket-csi",
+            "becket-conformance",
+        ],
     ),
 ];
 
 /// Crates whose weight or runtime the callout path must not carry.
 const ONLY_IN: &[(&str, &[&str])] = &[
-    ("tokio", &["becket-csi", "becket-kubernetes"]),
-    ("tonic", &["becket-csi"]),
+    ("tokio", &["becket-csi", "becket-conformance", "becket-kubernetes"]),
+    ("tonic", &["becket-csi", "becket-conformance"]),
     ("kube", &["becket-kubernetes"]),
 ];
 

@@ -1,5 +1,6 @@
 //! The command line's words. What they do is in [`crate::commands`].
 
+pub(crate) mod check;
 mod csi;
 pub(crate) mod serve;
 
@@ -48,6 +49,9 @@ pub(crate) enum Command {
     Demo,
     /// Be the CSI drivers of this node, until a signal ends it
     Serve(serve::ServeArgs),
+    /// Check a storage plugin against its specification
+    #[command(subcommand)]
+    Check(check::CheckCommand),
     /// Make, list, look at and delete pools
     #[command(subcommand)]
     Pool(PoolCommand),

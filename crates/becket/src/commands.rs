@@ -1,5 +1,6 @@
 //! What the command line's words do.
 
+mod check;
 pub(crate) mod csi;
 mod demo;
 mod pool;
@@ -25,6 +26,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let form = args.global.output;
     match &args.command {
         Command::Demo => demo::run(form)?,
+        Command::Check(command) => return check::run(command, form),
         Command::Serve(arguments) => serve::run(&args.global, arguments)?,
         Command::Pool(command) => pool::run(&engine(&args.global), command, form)?,
         Command::Volume(command) => volume::run(&engine(&args.global), command, form)?,

@@ -2,7 +2,7 @@
 
 mod call;
 mod lifecycle;
-mod secrets;
+pub(crate) mod secrets;
 mod show;
 
 use crate::args::{CsiArgs, CsiCommand};

@@ -9,11 +9,12 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-type Texts = BTreeMap<String, String>;
+/// Texts by their keys.
+pub(crate) type Texts = BTreeMap<String, String>;
 
 /// The secrets of a file: for all RPCs, or by RPC. It has no `Debug`, so that nothing shows them.
 #[derive(Default)]
-pub(super) struct Secrets {
+pub(crate) struct Secrets {
     all: Texts,
     by_rpc: BTreeMap<String, Texts>,
 }
@@ -22,7 +23,7 @@ impl Secrets {
     /// Reads the file, where one is given: a JSON object of texts, which all RPCs get, or, as csi-sanity
     /// has it, of such objects by RPC (`CreateVolumeSecret`), also in the YAML that csi-sanity takes.
     /// Says so when others can read the file. No error shows what is in it.
-    pub(super) fn read(path: Option<&Path>) -> Result<Secrets> {
+    pub(crate) fn read(path: Option<&Path>) -> Result<Secrets> {
         let Some(path) = path else {
             return Ok(Secrets::default());
         };
@@ -67,6 +68,11 @@ impl Secrets {
             }
         }
         Some(secrets)
+    }
+
+    /// What all RPCs get, and what only one gets, by its name.
+    pub(crate) fn into_parts(self) -> (Texts, BTreeMap<String, Texts>) {
+        (self.all, self.by_rpc)
     }
 
     /// Fills in the request what the file has for its RPC.
