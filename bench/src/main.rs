@@ -1,9 +1,12 @@
-//! `becket-bench`: the built binary against its targets, in one run and side by side.
+//! `becket-bench`: the built binary against its targets, in one run and side by side: callouts, CSI
+//! calls, storage, weight.
 //!
 //! What is compared is measured in turns within one loop, so the neighbours on a shared machine
 //! disturb all alike. A target that is missed is said and is no failure: machines differ.
 
+mod bare;
 mod callouts;
+mod csi;
 mod measure;
 mod place;
 mod report;
@@ -19,7 +22,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// What a step of the benchmark comes to; any error ends it, after cleaning up.
-type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+type Outcome<T = ()> = Result<T, Fault>;
+
+/// Why, in words; it can be passed from one task to another.
+type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 /// Measure a built becket against its targets, a shell script and bare system calls
 #[derive(Debug, Parser)]
@@ -81,6 +87,8 @@ fn run(arguments: &Arguments) -> Outcome {
 fn rows(place: &Place, arguments: &Arguments) -> Outcome<Vec<Row>> {
     let (rounds, volumes) = (usize::from(arguments.rounds), usize::from(arguments.volumes));
     say(&format!("{rounds} rounds; times are minimum / median; ratios compare medians"));
+    say("CSI calls are minimum / median / 95th / 99th of 100, and how many in a second");
+    let peer = csi::peer()?;
     say("callouts …");
     let mut rows = callouts::measure(place, rounds)?;
     say("a fresh volume …");
@@ -89,8 +97,10 @@ fn rows(place: &Place, arguments: &Arguments) -> Outcome<Vec<Row>> {
     rows.extend(storage::snapshot(place, rounds)?);
     say("many volumes …");
     rows.extend(scale::measure(place, rounds, volumes)?);
+    say("the drivers over their sockets …");
+    rows.extend(csi::measure(place, rounds, volumes, peer.clone())?);
     say("the binary …");
-    rows.extend(weight::measure(place)?);
+    rows.extend(weight::measure(place, peer.as_deref())?);
     Ok(rows)
 }
 

@@ -31,9 +31,20 @@ impl Samples {
 
     /// The middle one: what it costs here and now.
     pub(crate) fn median(&self) -> Duration {
+        self.percentile(50)
+    }
+
+    /// What `percent` of all are below, or equal to.
+    pub(crate) fn percentile(&self, percent: usize) -> Duration {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
-        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+        let last = sorted.len().saturating_sub(1);
+        sorted.get((sorted.len() * percent / 100).min(last)).copied().unwrap_or_default()
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
     }
 }
 
@@ -132,6 +143,7 @@ mod tests {
         }
         assert_eq!(samples.least(), Duration::from_micros(1));
         assert_eq!(samples.median(), Duration::from_micros(5));
+        assert_eq!(samples.percentile(99), Duration::from_micros(700));
         assert_eq!(Samples::default().median(), Duration::ZERO);
     }
 }

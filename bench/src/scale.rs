@@ -10,8 +10,11 @@ use becket_core::Name;
 use becket_core::engine::{NewPool, NewVolume};
 use becket_core::record::Content;
 
-const ONE: &str = "one";
-const MANY: &str = "many";
+/// The pool with one volume.
+pub(crate) const ONE: &str = "one";
+
+/// The pool with many.
+pub(crate) const MANY: &str = "many";
 
 /// The pools differ in the number of volumes only; in each the same volume is published.
 pub(crate) fn measure(place: &Place, rounds: usize, volumes: usize) -> Outcome<Vec<Row>> {
@@ -25,7 +28,7 @@ pub(crate) fn measure(place: &Place, rounds: usize, volumes: usize) -> Outcome<V
         place.engine.create_pool(&NewPool::new(Name::new(pool)?, "image"))?;
         measure::run_well(&driver, &["mount", &pod(pool)?, &options("published", pool)])?;
     }
-    let ((), filling) = timed(|| fill(place, volumes.saturating_sub(1)))?;
+    let ((), filling) = timed(|| fill(place, MANY, volumes.saturating_sub(1)))?;
     crate::say(&format!("made {volumes} volumes in {:.1} s", filling.as_secs_f64()));
     let second = pod("second")?;
     for _ in 0..rounds * 2 {
@@ -52,8 +55,8 @@ pub(crate) fn measure(place: &Place, rounds: usize, volumes: usize) -> Outcome<V
 }
 
 /// Makes small raw block volumes: they need no `mkfs`, and are found and listed like all others.
-fn fill(place: &Place, volumes: usize) -> Outcome {
-    let pool = Name::new(MANY)?;
+pub(crate) fn fill(place: &Place, pool: &str, volumes: usize) -> Outcome {
+    let pool = Name::new(pool)?;
     for number in 0..volumes {
         measure::refuse_when_interrupted()?;
         let name = Name::new(format!("filler-{number}"))?;

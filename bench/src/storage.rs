@@ -1,6 +1,7 @@
 //! Making and publishing a volume, and taking a snapshot, against the system calls alone.
 
 use crate::Outcome;
+use crate::bare::{Bare, WHILE_USED};
 use crate::callouts::options;
 use crate::measure::{self, Samples, timed};
 use crate::place::{Place, SIZE};
@@ -15,9 +16,6 @@ use becket_sys::{child, copy, filesystem, loop_device, mount};
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-
-/// A loop device that goes away with its last user.
-const WHILE_USED: loop_device::Options = loop_device::Options { readonly: false, autoclear: true };
 
 /// A fresh volume, from nothing to its pod: the `mount` callout against what it cannot do without.
 pub(crate) fn fresh(place: &Place, rounds: usize) -> Outcome<Vec<Row>> {
@@ -76,26 +74,18 @@ struct Floor {
 
 /// One volume by system calls alone, and its removal outside the clock.
 fn bare_round(place: &Place, floor: &mut Floor) -> Outcome {
-    let (staged, pod) = (place.directory("bare/staged")?, place.directory("bare/pod")?);
-    let image = place.root().join("bare/image");
-    let ((_, took_bind), took) = timed(|| {
-        let file = File::create_new(&image)?;
-        file.set_len(SIZE)?;
-        filesystem::make(Kind::Ext4, &image, *uuid::Uuid::new_v4().as_bytes(), true)?;
-        let file = File::options().read(true).write(true).open(&image)?;
-        let device = loop_device::attach(&file, &image, WHILE_USED)?;
-        mount::filesystem(Kind::Ext4.name(), &device.path(), &[])?
-            .attach(Dir::open(&staged)?.as_fd(), &staged)?;
-        timed(|| {
-            let view = mount::view_of(Dir::open(&staged)?.as_fd(), &staged)?;
-            Ok(view.attach(Dir::open(&pod)?.as_fd(), &pod)?)
-        })
+    let bare = Bare::new(&place.directory("bare")?, "volume")?;
+    let (took_bind, took) = timed(|| {
+        bare.create()?;
+        bare.stage()?;
+        Ok(timed(|| bare.publish())?.1)
     })?;
     floor.all.add(took);
     floor.bind.add(took_bind);
-    floor.unmount.add(timed(|| Ok(mount::unmount(&pod)?))?.1);
-    mount::unmount(&staged)?;
-    Ok(std::fs::remove_file(&image)?)
+    floor.unmount.add(timed(|| bare.unpublish())?.1);
+    bare.unstage()?;
+    bare.delete()?;
+    bare.forget()
 }
 
 /// Snapshots of a preallocated image, in a pool on xfs, against a reflink of the same file.

@@ -11,10 +11,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Measures the binary itself, and two callouts of it.
-pub(crate) fn measure(place: &Place) -> Outcome<Vec<Row>> {
-    let bytes = std::fs::metadata(place.becket())?.len();
-    let size =
-        Row::new("size of the binary", Value::Bytes { bytes }).target(AtMost::Bytes(10_000_000));
+pub(crate) fn measure(place: &Place, peer: Option<&Path>) -> Outcome<Vec<Row>> {
+    let size = |path: &Path| -> Outcome<Value> {
+        Ok(Value::Bytes { bytes: std::fs::metadata(path)?.len() })
+    };
+    let size = Row::new("size of the binary", size(place.becket())?)
+        .beside(peer.map(size).transpose()?)
+        .target(AtMost::Bytes(10_000_000));
     let mut rows = vec![size];
     let driver = place.install(false)?;
     let (first, second) = (place.directory("becket/pods/a")?, place.directory("becket/pods/b")?);

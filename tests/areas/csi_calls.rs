@@ -8,8 +8,8 @@ use becket_csi::protocol::csi::{
     ListVolumesRequest, NodeStageVolumeRequest, NodeUnpublishVolumeRequest, Topology,
     TopologyRequirement, ValidateVolumeCapabilitiesRequest, VolumeCapability,
 };
-use becket_tests::served::{block, mounted, refused, wanted};
-use becket_tests::{MIB, Node, Served};
+use becket_tests::csi_driver::{block, mounted, refused, wanted};
+use becket_tests::{CsiDriver, MIB, Node};
 use std::collections::HashMap;
 use tonic::Code;
 
@@ -37,7 +37,7 @@ fn range(required_bytes: u64, limit_bytes: u64) -> Option<CapacityRange> {
 fn a_name_stands_for_one_request() {
     let node = Node::new();
     node.becket(&["pool", "create", "other", "--backend", "image"]).succeeds();
-    let served = Served::start(&node, "image", &[]);
+    let served = CsiDriver::start(&node, "image", &[]);
     let first = wanted("v", 16 * MIB);
     let made = served.create(first.clone());
     assert_eq!(made.volume_id, "default/v");
@@ -95,7 +95,7 @@ fn a_name_stands_for_one_request() {
 #[test]
 fn requests_that_no_volume_can_meet_are_refused_and_leave_nothing() {
     let node = Node::new();
-    let served = Served::start(&node, "image", &[]);
+    let served = CsiDriver::start(&node, "image", &[]);
     let good = wanted("v", 16 * MIB);
     let capability =
         |capability| CreateVolumeRequest { volume_capabilities: vec![capability], ..good.clone() };
@@ -166,7 +166,7 @@ fn requests_that_no_volume_can_meet_are_refused_and_leave_nothing() {
 #[test]
 fn any_name_makes_a_volume_of_its_own() {
     let node = Node::new();
-    let served = Served::start(&node, "directory", &[]);
+    let served = CsiDriver::start(&node, "directory", &[]);
     let long = "x".repeat(128);
     let names = ["plain", "a/b", "../../etc", ".hidden", "Ünïcode name", "plain ", "csi.x", &long];
     let mut ids = Vec::new();
@@ -179,14 +179,15 @@ fn any_name_makes_a_volume_of_its_own() {
         ids.push(made.volume_id);
     }
     let mut listed = served.volumes();
-    (listed.sort(), ids.sort());
+    listed.sort();
+    ids.sort();
     assert_eq!(listed, ids);
 }
 
 #[test]
 fn what_is_not_there_is_told_by_the_right_code() {
     let node = Node::new();
-    let served = Served::start(&node, "image", &[]);
+    let served = CsiDriver::start(&node, "image", &[]);
     served.create(wanted("there", 16 * MIB));
     for id in ["fake-vol-id", "default/absent", "default/there/x", "default/../there"] {
         let delete = DeleteVolumeRequest { volume_id: id.into(), ..Default::default() };
@@ -234,7 +235,7 @@ fn what_is_not_there_is_told_by_the_right_code() {
 #[test]
 fn pages_are_stable_and_bad_tokens_begin_again() {
     let node = Node::new();
-    let served = Served::start(&node, "image", &[]);
+    let served = CsiDriver::start(&node, "image", &[]);
     let make = |name: &str| served.create(wanted(name, 16 * MIB)).volume_id;
     let ids: Vec<String> = ["a", "c", "e", "g"].iter().map(|name| make(name)).collect();
     let list = |max_entries, token: &str| {
@@ -266,7 +267,7 @@ fn pages_are_stable_and_bad_tokens_begin_again() {
 #[test]
 fn capacity_is_told_for_here_and_for_what_is_possible() {
     let node = Node::new();
-    let served = Served::start(&node, "image", &[]);
+    let served = CsiDriver::start(&node, "image", &[]);
     let ask = |request| served.ask(served.controller().get_capacity(request)).unwrap();
     let here = ask(GetCapacityRequest::default());
     assert!(here.available_capacity > 0);
@@ -287,7 +288,7 @@ fn capacity_is_told_for_here_and_for_what_is_possible() {
 #[test]
 fn a_modification_is_whole_or_nothing() {
     let node = Node::new();
-    let served = Served::start(&node, "image", &[]);
+    let served = CsiDriver::start(&node, "image", &[]);
     let made = served.create(wanted("v", 16 * MIB));
     let modify = |settings: &[(&str, &str)]| {
         served.ask(served.controller().controller_modify_volume(ControllerModifyVolumeRequest {

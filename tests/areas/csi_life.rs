@@ -10,8 +10,8 @@ use becket_csi::protocol::csi::{
     NodeStageVolumeRequest, NodeUnpublishVolumeRequest, NodeUnstageVolumeRequest,
     VolumeContentSource,
 };
-use becket_tests::served::{block, mounted, refused, wanted};
-use becket_tests::{MIB, Node, Served, volume};
+use becket_tests::csi_driver::{block, mounted, refused, wanted};
+use becket_tests::{CsiDriver, MIB, Node, volume};
 use std::collections::HashMap;
 use std::path::Path;
 use tonic::Code;
@@ -19,7 +19,7 @@ use tonic::Code;
 #[test]
 fn a_volume_is_one_volume_whichever_interface_asks() {
     let node = Node::installed(&[]);
-    let served = Served::start(&node, "image", &[]);
+    let served = CsiDriver::start(&node, "image", &[]);
     let made = served.create(wanted("both", 16 * MIB));
     let target = served.mount(&node, &made, "csi/target");
     std::fs::write(target.join("greeting"), "from csi").unwrap();
@@ -45,7 +45,7 @@ fn a_volume_is_one_volume_whichever_interface_asks() {
 #[test]
 fn copies_hold_what_their_source_held_and_grow_with_it() {
     let node = Node::new();
-    let served = Served::start(&node, "image", &[]);
+    let served = CsiDriver::start(&node, "image", &[]);
     let made = served.create(wanted("source", 16 * MIB));
     let target = served.mount(&node, &made, "csi/target");
     std::fs::write(target.join("file"), "before").unwrap();
@@ -85,7 +85,7 @@ fn copies_hold_what_their_source_held_and_grow_with_it() {
 #[test]
 fn raw_block_is_a_device_of_its_size_and_grows_in_use() {
     let node = Node::new();
-    let served = Served::start(&node, "image", &[]);
+    let served = CsiDriver::start(&node, "image", &[]);
     let capability = block(Mode::SingleNodeWriter);
     let made = served.create(CreateVolumeRequest {
         volume_capabilities: vec![capability.clone()],
@@ -141,7 +141,7 @@ fn raw_block_is_a_device_of_its_size_and_grows_in_use() {
 #[test]
 fn an_inline_volume_lives_as_long_as_its_path() {
     let node = Node::new();
-    let served = Served::start(&node, "image", &[]);
+    let served = CsiDriver::start(&node, "image", &[]);
     let (id, target) = (format!("csi-{}", "0af9".repeat(16)), node.text("csi/inline"));
     let context = [("csi.storage.k8s.io/ephemeral", "true"), ("size", "16Mi")];
     let context: HashMap<_, _> =
@@ -173,7 +173,7 @@ fn an_inline_volume_lives_as_long_as_its_path() {
 #[test]
 fn a_damaged_record_keeps_no_pod_from_ending() {
     let node = Node::new();
-    let served = Served::start(&node, "image", &[]);
+    let served = CsiDriver::start(&node, "image", &[]);
     let made = served.create(wanted("v", 16 * MIB));
     served.mount(&node, &made, "csi/target");
     let record = node.stored("v", "volume.json");
@@ -192,4 +192,52 @@ fn a_damaged_record_keeps_no_pod_from_ending() {
     refused(deleted, Code::FailedPrecondition, "deleting what cannot be read");
     std::fs::write(&record, whole).unwrap();
     served.ask(served.controller().delete_volume(delete)).unwrap();
+}
+
+#[test]
+fn an_inline_volume_that_cannot_be_had_leaves_nothing() {
+    let node = Node::new();
+    let served = CsiDriver::start(&node, "directory", &[]);
+    let publish = |target: &str, attributes: &[(&str, &str)]| {
+        let ephemeral = ("csi.storage.k8s.io/ephemeral", "true");
+        let context = attributes.iter().chain([&ephemeral]);
+        served.ask(served.node().node_publish_volume(NodePublishVolumeRequest {
+            volume_id: format!("csi-{}", "0af9".repeat(16)),
+            target_path: target.to_owned(),
+            volume_capability: Some(mounted(Mode::SingleNodeWriter)),
+            volume_context:
+                context.map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+            ..Default::default()
+        }))
+    };
+    // A pool of images is no place for a directory.
+    node.becket(&["pool", "create", "images", "--backend", "image"]).succeeds();
+    let wrong = publish(&node.text("csi/x"), &[("pool", "images")]);
+    refused(wrong, Code::InvalidArgument, "a pool of another backend");
+    // Something is at the target already, so the volume that was made for it goes again.
+    let taken = node.path("csi/taken");
+    std::fs::create_dir(&taken).unwrap();
+    becket_tests::mount(&["-t", "tmpfs", "none", taken.to_str().unwrap()]);
+    let wrong = publish(taken.to_str().unwrap(), &[("limit", "none")]);
+    refused(wrong, Code::FailedPrecondition, "a target that is taken");
+    becket_tests::unmount(&taken);
+    assert!(served.volumes().is_empty(), "{:?}", served.volumes());
+    let trash = node.becket(&["trash", "list", "--pool", "directory", "-o", "json"]).succeeds();
+    assert_eq!(trash.stdout.trim(), "[]");
+}
+
+#[test]
+fn a_target_of_another_volume_is_left_alone() {
+    let node = Node::new();
+    let served = CsiDriver::start(&node, "image", &[]);
+    let (one, other) =
+        (served.create(wanted("one", 16 * MIB)), served.create(wanted("two", 16 * MIB)));
+    let target = served.mount(&node, &one, "csi/target");
+    let unpublished = served.ask(served.node().node_unpublish_volume(NodeUnpublishVolumeRequest {
+        volume_id: other.volume_id,
+        target_path: target.display().to_string(),
+    }));
+    refused(unpublished, Code::FailedPrecondition, "another volume's target");
+    std::fs::write(target.join("still"), "there").unwrap();
+    served.unmount(&node, &one, "csi/target");
 }

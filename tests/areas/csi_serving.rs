@@ -5,8 +5,8 @@ use becket_csi::protocol::csi::{
     CreateVolumeRequest, DeleteVolumeRequest, ListVolumesRequest, NodeGetInfoRequest,
     NodeStageVolumeRequest, ProbeRequest,
 };
-use becket_tests::served::{mounted, refused, wanted};
-use becket_tests::{MIB, Node, Served, until};
+use becket_tests::csi_driver::{mounted, refused, wanted};
+use becket_tests::{CsiDriver, MIB, Node, until};
 use rustix::process::Signal;
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -17,7 +17,7 @@ use tonic::Code;
 #[test]
 fn the_socket_is_private_replaced_when_stale_and_gone_at_the_end() {
     let node = Node::new();
-    let served = Served::start(&node, "image", &[]);
+    let served = CsiDriver::start(&node, "image", &[]);
     let socket = served.socket.clone();
     assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o077, 0);
     let beside: Vec<_> = std::fs::read_dir(socket.parent().unwrap()).unwrap().collect();
@@ -35,7 +35,7 @@ fn the_socket_is_private_replaced_when_stale_and_gone_at_the_end() {
     assert!(second.code != 0 && second.stderr.contains("listens at"), "{}", second.stderr);
     assert_eq!(served.end(Signal::KILL), 137);
     assert!(socket.exists());
-    let served = Served::start(&node, "image", &[]);
+    let served = CsiDriver::start(&node, "image", &[]);
     assert_eq!(served.end(Signal::TERM), 0);
     assert!(!socket.exists(), "the socket is left");
 }
@@ -43,12 +43,12 @@ fn the_socket_is_private_replaced_when_stale_and_gone_at_the_end() {
 #[test]
 fn each_half_serves_its_own_calls() {
     let node = Node::new();
-    let controller = Served::start(&node, "image", &["--mode", "controller"]);
+    let controller = CsiDriver::start(&node, "image", &["--mode", "controller"]);
     let made = controller.create(wanted("v", 16 * MIB));
     let asked = controller.ask(controller.node().node_get_info(NodeGetInfoRequest {}));
     refused(asked, Code::Unimplemented, "a node's call at a controller");
     drop(controller);
-    let half = Served::start(&node, "image", &["--mode", "node"]);
+    let half = CsiDriver::start(&node, "image", &["--mode", "node"]);
     let asked = half.ask(half.controller().list_volumes(ListVolumesRequest::default()));
     refused(asked, Code::Unimplemented, "a controller's call at a node");
     half.mount(&node, &made, "csi/target");
@@ -58,7 +58,7 @@ fn each_half_serves_its_own_calls() {
 #[test]
 fn probe_says_no_while_the_pool_is_not_in_order() {
     let node = Node::new();
-    let served = Served::start(&node, "image", &[]);
+    let served = CsiDriver::start(&node, "image", &[]);
     let probe = || served.ask(served.identity().probe(ProbeRequest {}));
     assert_eq!(probe().unwrap().ready, Some(true));
     let record = node.path("state/pools/default/pool.json");
@@ -74,7 +74,7 @@ fn health_and_metrics_are_told_where_that_was_asked_for() {
     let node = Node::new();
     // A port that is free now; nobody else in the sandbox takes one in between.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let served = Served::start(&node, "image", &["--metrics", &format!("127.0.0.1:{port}")]);
+    let served = CsiDriver::start(&node, "image", &["--metrics", &format!("127.0.0.1:{port}")]);
     let get = |path: &str| {
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
@@ -106,7 +106,7 @@ fn health_and_metrics_are_told_where_that_was_asked_for() {
 fn no_secret_reaches_the_log_and_every_call_has_its_number() {
     const SECRET: &str = "hunter2-of-the-cluster";
     let node = Node::new();
-    let served = Served::start(&node, "image", &[]);
+    let served = CsiDriver::start(&node, "image", &[]);
     let secrets = HashMap::from([(SECRET.to_owned(), SECRET.to_owned())]);
     let good = CreateVolumeRequest { secrets: secrets.clone(), ..wanted("v", 16 * MIB) };
     let bad = CreateVolumeRequest { name: String::new(), ..good.clone() };
@@ -133,7 +133,7 @@ fn no_secret_reaches_the_log_and_every_call_has_its_number() {
 #[test]
 fn a_cancelled_call_is_finished_and_a_second_one_meanwhile_is_aborted() {
     let node = Node::new();
-    let served = Served::start(&node, "image", &[]);
+    let served = CsiDriver::start(&node, "image", &[]);
     // The volume's lock is held as by another process in the middle of its work.
     served.create(wanted("v", 16 * MIB));
     let pool = node.becket(&["pool", "show", "default", "-o", "json"]).succeeds().stdout;
@@ -163,7 +163,7 @@ fn a_cancelled_call_is_finished_and_a_second_one_meanwhile_is_aborted() {
 #[test]
 fn two_hundred_calls_at_once_take_few_threads_and_all_are_answered() {
     let node = Node::new();
-    let served = Served::start(&node, "image", &[]);
+    let served = CsiDriver::start(&node, "image", &[]);
     let threads = || {
         let status = std::fs::read_to_string(format!("/proc/{}/status", served.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("Threads:")).unwrap();

@@ -6,9 +6,11 @@
 mod attachable;
 mod bad_input;
 mod bad_values;
+mod check;
 mod command_line;
 mod conditions;
 mod csi_calls;
+mod csi_checked;
 mod csi_life;
 mod csi_serving;
 mod damage;

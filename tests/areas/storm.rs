@@ -5,11 +5,9 @@
 //! process comes first is not repeated.
 
 mod pod;
-mod random;
 
-use becket_tests::{Node, loop_files, until, volume};
+use becket_tests::{Node, Random, loop_files, until, volume};
 use pod::Pod;
-use random::Random;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

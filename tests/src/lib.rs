@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: a node to run the built `becket` on, callouts as the kubelet
-//! makes them, and a fingerprint of everything that could have changed.
+//! makes them, CSI drivers as processes with sockets, and a fingerprint of everything that could have
+//! changed.
 //!
 //! A node is a temporary directory. At its end, mounts and loop devices left there fail the test;
 //! they are taken down before anything is deleted.
@@ -7,18 +8,25 @@
 // What serves several tests: what it cannot do ends the test, with the place it happened at.
 #![allow(clippy::unwrap_used)]
 
+pub mod csi_driver;
 mod fingerprint;
 mod kernel;
 mod node;
 mod options;
+pub mod pattern;
+pub mod process;
+mod random;
+pub mod requests;
 mod run;
-pub mod served;
+mod served;
 
+pub use csi_driver::CsiDriver;
 pub use fingerprint::Fingerprint;
 pub use kernel::{loop_files, mount, mounts, unmount, until};
 pub use node::{Flex, Node};
 pub use options::{Options, volume};
-pub use run::{Ran, Reply, start, status_of, talk};
+pub use random::Random;
+pub use run::{Ran, Reply, start, start_within, status_of, talk};
 pub use served::Served;
 
 use std::path::{Path, PathBuf};

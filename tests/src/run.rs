@@ -33,7 +33,7 @@ pub fn talk(mut command: Command) -> Reply {
     let child = child.unwrap_or_else(|error| panic!("{call} cannot be run: {error}"));
     // The last of our own writers: the reader ends with the program.
     drop(command);
-    let read = in_time(&child, &call, move || {
+    let read = in_time(&child, &call, DEADLINE, move || {
         let mut bytes = Vec::new();
         reader.read_to_end(&mut bytes).map(|_| bytes)
     });
@@ -61,12 +61,17 @@ pub struct Ran {
 }
 
 /// Runs `command` with separate pipes.
-pub fn start(mut command: Command) -> Ran {
+pub fn start(command: Command) -> Ran {
+    start_within(command, DEADLINE)
+}
+
+/// [`start`], for what takes longer than anything else.
+pub fn start_within(mut command: Command, deadline: Duration) -> Ran {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let call = shown(&command);
     let mut child = command.process_group(0).spawn().unwrap();
     let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-    let texts = in_time(&child, &call, move || {
+    let texts = in_time(&child, &call, deadline, move || {
         let words = std::thread::spawn(move || {
             let mut words = String::new();
             stderr.read_to_string(&mut words).map(|_| words)
@@ -92,14 +97,15 @@ fn wait(mut child: Child) -> ExitStatus {
 fn in_time<T: Send + 'static>(
     child: &Child,
     call: &str,
+    deadline: Duration,
     read: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> std::io::Result<T> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || sender.send(read()));
-    receiver.recv_timeout(DEADLINE).unwrap_or_else(|_| {
+    receiver.recv_timeout(deadline).unwrap_or_else(|_| {
         let group = rustix::process::Pid::from_child(child);
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-        panic!("{call} did not end within {DEADLINE:?}")
+        panic!("{call} did not end within {deadline:?}")
     })
 }
 

@@ -1,215 +1,98 @@
-//! A served CSI driver on a node, and requests to it.
+//! A CSI driver as a process with a socket: started, connected to, and ended.
 
-use crate::node::Node;
-use crate::until;
 use becket_csi::endpoint::Endpoint;
-use becket_csi::protocol::csi::controller_client::ControllerClient;
-use becket_csi::protocol::csi::group_controller_client::GroupControllerClient;
+use becket_csi::protocol::csi::ProbeRequest;
 use becket_csi::protocol::csi::identity_client::IdentityClient;
-use becket_csi::protocol::csi::node_client::NodeClient;
-use becket_csi::protocol::csi::snapshot_metadata_client::SnapshotMetadataClient;
-use becket_csi::protocol::csi::volume_capability::access_mode::Mode;
-use becket_csi::protocol::csi::volume_capability::{
-    AccessMode, AccessType, BlockVolume, MountVolume,
-};
-use becket_csi::protocol::csi::{
-    CapacityRange, CreateVolumeRequest, ListVolumesRequest, NodePublishVolumeRequest,
-    NodeStageVolumeRequest, NodeUnpublishVolumeRequest, NodeUnstageVolumeRequest, Volume,
-    VolumeCapability,
-};
-use rustix::process::{Pid, Signal, kill_process};
-use std::future::Future;
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
-use std::time::Duration;
-use tokio::runtime::Runtime;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 use tonic::transport::Channel;
-use tonic::{Code, Response, Status};
 
-/// A `becket serve` of one driver; it is ended by SIGTERM when dropped.
+/// Between two looks at something that is about to happen.
+const PAUSE: Duration = Duration::from_micros(200);
+
+/// The process of a driver; dropping it kills it.
+#[derive(Debug)]
 pub struct Served {
     child: Child,
-    runtime: Runtime,
-    channel: Channel,
-    /// Its socket.
-    pub socket: PathBuf,
-    log: PathBuf,
 }
 
 impl Served {
-    /// Serves `driver` on the node, with more arguments, and connects.
-    pub fn start(node: &Node, driver: &str, more: &[&str]) -> Served {
-        let directory = node.path("csi");
-        let socket = directory.join(format!("{driver}.sock"));
-        let log = node.path(format!("{driver}.log"));
-        let stderr = std::fs::File::options().create(true).append(true).open(&log).unwrap();
-        let mut command = node.command();
-        command.args(["serve", "--node-id", "node-1", "--drivers", driver, "--verbose"]);
-        command.args(["--endpoint", &format!("unix://{}", socket.display())]).args(more);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
-        let child = command.spawn().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let endpoint = Endpoint::Unix(socket.clone());
-        let mut channel = None;
-        until(|| {
-            let connect = endpoint.connect(Duration::from_secs(1));
-            channel = runtime.block_on(connect).ok();
-            channel.is_some()
-        });
-        let said = || std::fs::read_to_string(&log).unwrap_or_default();
-        let channel = channel.unwrap_or_else(|| panic!("nobody serves: {}", said()));
-        Served { child, runtime, channel, socket, log }
+    /// Starts `command`, whose words go to the end of the file `log`.
+    pub fn start(mut command: Command, log: &Path) -> std::io::Result<Served> {
+        let log = std::fs::File::options().create(true).append(true).open(log)?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        // An interrupt at the terminal is for us; we end it.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        command.spawn().map(|child| Served { child })
     }
 
-    /// Waits for an answer.
-    pub fn ask<A>(
-        &self,
-        call: impl Future<Output = Result<Response<A>, Status>>,
-    ) -> Result<A, Status> {
-        self.runtime.block_on(call).map(Response::into_inner)
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
-    /// Runs any future where the calls run.
-    pub fn run<T>(&self, future: impl Future<Output = T>) -> T {
-        self.runtime.block_on(future)
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> std::io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
     }
 
-    /// A client of the Identity service.
-    pub fn identity(&self) -> IdentityClient<Channel> {
-        IdentityClient::new(self.channel.clone())
+    /// Kills it with the signal that cannot be refused, and waits for its end.
+    pub fn kill(mut self) -> std::io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(drop)
     }
 
-    /// A client of the Controller service.
-    pub fn controller(&self) -> ControllerClient<Channel> {
-        ControllerClient::new(self.channel.clone())
+    /// Asks it to end, and waits for that; `None` when it is still there after `longest`, and killed.
+    pub async fn end(mut self, longest: Duration) -> std::io::Result<Option<ExitStatus>> {
+        let process = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(process, rustix::process::Signal::TERM)?;
+        let started = Instant::now();
+        while started.elapsed() < longest {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(Some(status));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        self.kill().map(|()| None)
     }
 
-    /// A client of the GroupController service.
-    pub fn groups(&self) -> GroupControllerClient<Channel> {
-        GroupControllerClient::new(self.channel.clone())
-    }
-
-    /// A client of the SnapshotMetadata service.
-    pub fn metadata(&self) -> SnapshotMetadataClient<Channel> {
-        SnapshotMetadataClient::new(self.channel.clone())
-    }
-
-    /// A client of the Node service.
-    pub fn node(&self) -> NodeClient<Channel> {
-        NodeClient::new(self.channel.clone())
-    }
-
-    /// The process.
-    pub fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
-    }
-
-    /// Everything it has logged.
-    pub fn logged(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap()
-    }
-
-    /// Makes a volume; that it can be made is part of the test.
-    pub fn create(&self, request: CreateVolumeRequest) -> Volume {
-        let created = self.ask(self.controller().create_volume(request));
-        created.unwrap_or_else(|status| panic!("no volume: {status}")).volume.unwrap()
-    }
-
-    /// The ids of all volumes.
-    pub fn volumes(&self) -> Vec<String> {
-        let listed = self.ask(self.controller().list_volumes(ListVolumesRequest::default()));
-        let entries = listed.unwrap().entries.into_iter();
-        entries.map(|entry| entry.volume.unwrap().volume_id).collect()
-    }
-
-    /// Stages and publishes a volume at `target`, below the node's directory, and gives that path.
-    pub fn mount(&self, node: &Node, volume: &Volume, target: &str) -> PathBuf {
-        let staging = node.path("staging").join(volume.volume_id.replace('/', "-"));
-        std::fs::create_dir_all(&staging).unwrap();
-        let target = node.path(target);
-        self.ask(self.node().node_stage_volume(NodeStageVolumeRequest {
-            volume_id: volume.volume_id.clone(),
-            staging_target_path: staging.display().to_string(),
-            volume_capability: Some(mounted(Mode::SingleNodeMultiWriter)),
-            ..Default::default()
-        }))
-        .unwrap();
-        self.ask(self.node().node_publish_volume(NodePublishVolumeRequest {
-            volume_id: volume.volume_id.clone(),
-            staging_target_path: staging.display().to_string(),
-            target_path: target.display().to_string(),
-            volume_capability: Some(mounted(Mode::SingleNodeMultiWriter)),
-            ..Default::default()
-        }))
-        .unwrap();
-        target
-    }
-
-    /// Undoes [`Served::mount`].
-    pub fn unmount(&self, node: &Node, volume: &Volume, target: &str) {
-        let staging = node.path("staging").join(volume.volume_id.replace('/', "-"));
-        self.ask(self.node().node_unpublish_volume(NodeUnpublishVolumeRequest {
-            volume_id: volume.volume_id.clone(),
-            target_path: node.text(target),
-        }))
-        .unwrap();
-        self.ask(self.node().node_unstage_volume(NodeUnstageVolumeRequest {
-            volume_id: volume.volume_id.clone(),
-            staging_target_path: staging.display().to_string(),
-        }))
-        .unwrap();
-    }
-
-    /// Sends a signal and waits for the end. Gives the exit status as a shell shows it.
-    pub fn end(mut self, signal: Signal) -> i32 {
-        kill_process(self.pid(), signal).unwrap();
-        crate::run::status_of(self.child.wait().unwrap())
+    /// Waits until the driver at `socket` says that it is ready, and gives the connection.
+    ///
+    /// An error when the process ends, or has not said so within `longest`.
+    pub async fn ready(&mut self, socket: &Path, longest: Duration) -> Result<Channel, String> {
+        let started = Instant::now();
+        loop {
+            if let Some(channel) = answering(socket).await {
+                return Ok(channel);
+            }
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(format!("the driver ended with {status}"));
+            }
+            if started.elapsed() > longest {
+                return Err(format!("the driver does not answer at `{}`", socket.display()));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 }
 
 impl Drop for Served {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            let _ = kill_process(self.pid(), Signal::TERM);
-            let _ = self.child.wait();
-        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
-/// A capability of a mounted volume.
-pub fn mounted(mode: Mode) -> VolumeCapability {
-    with(AccessType::Mount(MountVolume::default()), mode)
-}
-
-/// A capability of a raw block volume.
-pub fn block(mode: Mode) -> VolumeCapability {
-    with(AccessType::Block(BlockVolume {}), mode)
-}
-
-fn with(access: AccessType, mode: Mode) -> VolumeCapability {
-    let access_mode = Some(AccessMode { mode: mode as i32 });
-    VolumeCapability { access_type: Some(access), access_mode }
-}
-
-/// A request for a mounted volume of this many bytes.
-pub fn wanted(name: &str, bytes: u64) -> CreateVolumeRequest {
-    CreateVolumeRequest {
-        name: name.to_owned(),
-        capacity_range: Some(CapacityRange { required_bytes: bytes as i64, limit_bytes: 0 }),
-        volume_capabilities: vec![mounted(Mode::SingleNodeMultiWriter)],
-        ..Default::default()
+/// A connection to the driver at `socket`, if one is there and ready.
+async fn answering(socket: &Path) -> Option<Channel> {
+    // Looked for first: a refused connection costs more than a missing file.
+    if !socket.exists() {
+        return None;
     }
-}
-
-/// Asserts that a call was refused with `code`, by a status that has a message and no details.
-#[track_caller]
-pub fn refused<A: std::fmt::Debug>(answer: Result<A, Status>, code: Code, what: &str) -> Status {
-    match answer {
-        Ok(answer) => panic!("{what} was not refused: {answer:?}"),
-        Err(status) => {
-            assert_eq!(status.code(), code, "{what}: {}", status.message());
-            assert!(!status.message().is_empty() && status.details().is_empty(), "{what}");
-            status
-        }
-    }
+    let endpoint = Endpoint::Unix(socket.to_owned());
+    let channel = endpoint.connect(Duration::from_secs(1)).await.ok()?;
+    let answer = IdentityClient::new(channel.clone()).probe(ProbeRequest {}).await.ok()?;
+    // A driver that leaves it out is ready (message `ProbeResponse`).
+    answer.into_inner().ready.unwrap_or(true).then_some(channel)
 }

@@ -23,7 +23,10 @@ cargo xtask ACTION
   tidy           formatting, lints, licences, and the rules of this repository
   kubelet        Kubernetes' own FlexVolume and CSI code against our drivers (root, Go)
   sanity         csi-sanity, with nothing skipped, and other clients against our CSI drivers (root, Go)
-  bench          measure against a shell script, bare system calls and our targets (root)
+  bench          measure against a shell script, bare system calls and our targets, and against the
+                 CSI driver that BECKET_BENCH_PEER names (root)
+  soak           many CSI callers at once, for ten minutes, with kills (root);
+                 --seconds N, --callers N, --seed N
   crash-matrix   kill the drivers at every storage-relevant system call (root); --sample for a few
   fuzz [SECONDS] run each fuzz target for a while (needs the nightly compiler)
 ";
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
             .and_then(|()| setup::binary())
             .and_then(|binary| sanity::everything(&binary)),
         ["bench", rest @ ..] => bench(rest),
+        ["soak", rest @ ..] => soak(rest),
         ["crash-matrix", rest @ ..] => crash(rest),
         ["fuzz"] => fuzz::everything(30),
         ["fuzz", seconds] => match seconds.parse() {
@@ -79,6 +83,12 @@ fn bench(rest: &[&str]) -> Outcome {
         .arg(&binary)
         .args(rest)
         .run()
+}
+
+fn soak(rest: &[&str]) -> Outcome {
+    let binary = setup::binary()?;
+    setup::host_programs()?;
+    test::soak(&binary, rest)
 }
 
 fn crash(rest: &[&str]) -> Outcome {

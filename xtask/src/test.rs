@@ -22,6 +22,11 @@ pub fn everything() -> Outcome {
         cargo(&arguments).env("BECKET", &binary).run()
     });
     stages.take("crash sample", || crash_matrix::run(&binary, true));
+    // The choices of one run every time, and those of another one.
+    stages.take("soak", || {
+        soak(&binary, &["--seconds", "20", "--seed", "1"])?;
+        soak(&binary, &["--seconds", "20"])
+    });
     stages.take("kubelet", || kubelet(&binary));
     stages.take("sanity", || sanity::everything(&binary));
     stages.close()
@@ -54,6 +59,14 @@ impl Stages {
             failed => Err(Failed::new(format!("{failed} of {} stages failed", self.done.len()))),
         }
     }
+}
+
+/// Many callers at once on the CSI drivers, while they are killed and started again.
+pub fn soak(binary: &Path, rest: &[&str]) -> Outcome {
+    cargo(&["run", "--quiet", "--package", "becket-tests", "--bin", "soak", "--", "--becket"])
+        .arg(binary)
+        .args(rest)
+        .run()
 }
 
 /// Kubernetes' own code against our drivers: FlexVolume, and the registration of CSI drivers.

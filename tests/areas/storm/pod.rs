@@ -1,14 +1,8 @@
 //! What a pod writes, and what must be true of what it finds.
 
-use super::random::Random;
-use becket_tests::Node;
+use becket_tests::{Node, Random, pattern};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write;
 use std::path::Path;
-
-/// Bytes of a file: a few blocks, so that half of one would show.
-const LENGTH: usize = 20 * 1024;
 
 /// A pod, which is in one place at a time.
 pub(crate) struct Pod {
@@ -60,7 +54,8 @@ impl Pod {
         }
         look(path, path);
         self.written += 1;
-        if !write(path, &self.name, self.written) {
+        let written = pattern::write(Path::new(path), &self.name, self.written);
+        if !written.unwrap_or_else(|error| panic!("{error}")) {
             return;
         }
         self.here = Some(self.written);
@@ -74,45 +69,14 @@ impl Pod {
     }
 }
 
-/// Writes the number beside, syncs and renames it, as a careful workload does. False when it is full.
-fn write(path: &str, name: &str, number: u64) -> bool {
-    let (beside, place) = (format!("{path}/.{name}"), format!("{path}/{name}"));
-    let line = format!("{number:015}\n");
-    let attempt = || {
-        let mut file = File::create(&beside)?;
-        file.write_all(line.repeat(LENGTH / line.len()).as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&beside, &place)?;
-        File::open(path)?.sync_all()
-    };
-    match attempt() {
-        Ok(()) => true,
-        Err(error) if error.kind() == std::io::ErrorKind::StorageFull => false,
-        Err(error) => panic!("cannot write to `{place}`: {error}"),
-    }
-}
-
-/// The number in a file of [`write()`]; it is whole or the test ends.
+/// The number in a file; it is whole or the test ends.
 fn number_in(path: &Path) -> Option<u64> {
-    let text = match std::fs::read_to_string(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
-        read => read.unwrap_or_else(|error| panic!("cannot read `{}`: {error}", path.display())),
-    };
-    let first = text.get(..16).unwrap_or_default();
-    let whole = text.len() == LENGTH && text == first.repeat(LENGTH / 16);
-    assert!(whole, "`{}` is torn: {} bytes from {first:?}", path.display(), text.len());
-    Some(first.trim().parse().unwrap())
+    pattern::number_in(path).unwrap_or_else(|torn| panic!("{torn}"))
 }
 
 /// No file of any pod is torn.
 pub(crate) fn look(path: &str, what: &str) {
-    let entries = std::fs::read_dir(path).unwrap_or_else(|error| panic!("{what}: {error}"));
-    for entry in entries.map(|entry| entry.unwrap_or_else(|error| panic!("{what}: {error}"))) {
-        let name = entry.file_name().into_string().unwrap();
-        if name != "lost+found" && !name.starts_with('.') {
-            number_in(&entry.path());
-        }
-    }
+    pattern::look(Path::new(path)).unwrap_or_else(|torn| panic!("{what}: {torn}"));
 }
 
 /// The UUID of the filesystem as ext4 shows it, by which a volume can be told from a later one of the
