@@ -290,7 +290,7 @@ mod tests {
         let alone = Row::new("create", calls(4)).beside(None::<Value>);
         assert_eq!(
             table(&[alone]),
-            "WHAT    BECKET                          COMPARED WITH  RATIO  TARGET  MET?\n\
+            "WHAT    BECKET                             COMPARED WITH  RATIO  TARGET  MET?\n\
              create  1.00 / 3.00 / 4.00 / 4.00 ms, 4/s  -              -      -       -\n"
         );
         let beside = table(&[Row::new("create", calls(4)).beside(Some(calls(1)))]);

@@ -56,6 +56,14 @@ impl<T> Answer<T> {
         }
     }
 
+    /// Like [`Answer::ok`], for calls about places: there, RESOURCE_EXHAUSTED is about the place.
+    pub(crate) fn placed(self) -> Verdict<T> {
+        match self.result {
+            Ok(value) => Ok(value),
+            Err(_) => Err(fail(self.asked(), self.shown(), "OK")),
+        }
+    }
+
     /// Passes when the call failed, with whichever code.
     pub(crate) fn refused(self) -> Verdict {
         match self.result {

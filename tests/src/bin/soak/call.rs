@@ -180,7 +180,10 @@ fn judge<T>(
         _ if timed => Ok((Answer::Open, "deadline".to_owned())),
         _ if lost && away => Ok((Answer::Open, "connection lost".to_owned())),
         _ if lost => Err(code),
-        Code::Unavailable if away => Ok((Answer::Open, "going down".to_owned())),
+        // The last words of a server whose programs and guards were killed a moment before it.
+        Code::Unavailable | Code::DeadlineExceeded | Code::Internal if away => {
+            Ok((Answer::Open, "going down".to_owned()))
+        }
         Code::Aborted => Ok((Answer::Open, "ABORTED".to_owned())),
         code if allowed.contains(&code) => Ok((Answer::Refused(code), format!("{code:?}"))),
         code => Err(code),

@@ -219,7 +219,8 @@ fn nothing_left(world: &World) {
     }
 }
 
-/// Words of a line that only a bug gives cause for.
+/// Words of a line that only a bug gives cause for, or that we killed a program of the host.
 fn is_bug(line: &str) -> bool {
-    ["level=error", "panicked", "report this bug"].iter().any(|words| line.contains(words))
+    let bug = ["level=error", "panicked", "report this bug"];
+    bug.iter().any(|words| line.contains(words)) && !line.contains("ended with 137")
 }

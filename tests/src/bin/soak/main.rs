@@ -92,7 +92,7 @@ fn soak(arguments: &Arguments) -> Result<usize, String> {
     // A workload that hangs must not keep the rest from being said.
     runtime.shutdown_background();
     say(&world.summary());
-    if world.violations() > 0
+    if (outcome.is_err() || world.violations() > 0)
         && let Some(log) = world.keep_log()
     {
         say(&format!("repeat with: {repeat} --verbose\nthe server's log: {}", log.display()));

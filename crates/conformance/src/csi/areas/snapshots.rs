@@ -134,7 +134,7 @@ async fn topology(g: &Ground) -> Verdict {
     let mut request = g.snapshot_request(&volume);
     request.accessibility_requirements = Some(ask::requisite(&g.survey.topology));
     let answer = g.calls.create_snapshot(request).await.when("this node's topology as requisite");
-    let places = answer.ok()?.snapshot.unwrap_or_default().accessible_topology;
+    let places = answer.placed()?.snapshot.unwrap_or_default().accessible_topology;
     let here = csi::Topology { segments: g.survey.topology.clone() };
     let asked = "CreateSnapshot: this node's topology as requisite";
     let fits = places.is_empty() || places.contains(&here);

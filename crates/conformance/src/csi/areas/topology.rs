@@ -54,7 +54,7 @@ async fn made_in(
         accessibility_requirements: requirement,
         ..g.create_request(g.access())
     };
-    let answer = g.calls.create_volume(request).await.when(what).ok()?;
+    let answer = g.calls.create_volume(request).await.when(what).placed()?;
     Ok(answer.volume.unwrap_or_default().accessible_topology)
 }
 

@@ -67,12 +67,18 @@ pub fn stages_again() -> Vec<Rule> {
     })]
 }
 
-/// Publishing mounts a directory of memory over the volume.
+/// Mounts a new filesystem in memory at `to`.
+fn mount_memory(to: &Path) {
+    let memory = mount::filesystem("tmpfs", Path::new("none"), &[]).unwrap();
+    if let Ok(directory) = std::fs::File::open(to) {
+        memory.attach(directory.as_fd(), to).unwrap();
+    }
+}
+
+/// Publishing mounts memory over the volume.
 fn publishes_memory() -> Vec<Rule> {
     vec![then(PUBLISH, |request: &csi::NodePublishVolumeRequest| {
-        let memory = Path::new("/dev/shm/becket-proof");
-        let _ = std::fs::create_dir(memory);
-        bind(memory, Path::new(&request.target_path));
+        mount_memory(Path::new(&request.target_path));
     })]
 }
 
@@ -89,7 +95,7 @@ pub fn leaves(rpc: &'static str, path: fn(&dyn std::any::Any) -> String) -> Rule
         if answer.is_err() {
             let path = path(request);
             let _ = std::fs::create_dir(&path);
-            bind(Path::new("/dev/shm"), Path::new(&path));
+            mount_memory(Path::new(&path));
         }
     };
     Rule { rpc, effect: Effect::Answer(Box::new(change)) }
