@@ -49,6 +49,15 @@ pub fn cargo(arguments: &[&str]) -> Program {
     command(cargo).args(arguments)
 }
 
+/// The program in a mount namespace of its own.
+pub fn apart(program: Program) -> Program {
+    let (inner, shown) = (program.command, program.shown);
+    let mut apart = command("unshare").args(&["--mount", "--"]);
+    apart.command.arg(inner.get_program()).args(inner.get_args());
+    apart.shown = format!("{} {shown}", apart.shown);
+    apart
+}
+
 impl Program {
     pub fn arg(mut self, argument: impl AsRef<Path>) -> Program {
         let argument = argument.as_ref();

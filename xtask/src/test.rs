@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that must hold before a change lands.
 
-use crate::run::{Failed, Outcome, cargo, command, is_there};
+use crate::run::{Failed, Outcome, apart, cargo, command, is_there};
 use crate::{crash_matrix, go, sanity, setup, tidy};
 use std::path::Path;
 use std::time::Instant;
@@ -62,11 +62,12 @@ impl Stages {
 }
 
 /// Many callers at once on the CSI drivers, while they are killed and started again.
+///
+/// In a mount namespace of its own: whoever makes a copy of the host's while it runs, as a container
+/// that starts does, would hold its mounts in that copy, and its volumes would rightly be in use.
 pub fn soak(binary: &Path, rest: &[&str]) -> Outcome {
-    cargo(&["run", "--quiet", "--package", "becket-tests", "--bin", "soak", "--", "--becket"])
-        .arg(binary)
-        .args(rest)
-        .run()
+    let soak = ["run", "--quiet", "--package", "becket-tests", "--bin", "soak", "--"];
+    apart(cargo(&soak).arg("--becket").arg(binary).args(rest)).run()
 }
 
 /// Kubernetes' own code against our drivers: FlexVolume, and the registration of CSI drivers.

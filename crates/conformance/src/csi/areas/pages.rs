@@ -144,8 +144,10 @@ async fn snapshots(g: &Ground) -> Verdict {
 
 async fn snapshots_of_volume(g: &Ground) -> Verdict {
     let (volume, other) = (g.volume(g.access()).await?, g.volume(g.access()).await?);
+    // Strangers on both sides of them, by time and by name, whichever the driver lists by.
+    stranger(g, &other, "0-first").await?;
     let stable = stable_snapshots(g, &volume).await?;
-    g.snapshot(&other).await?;
+    stranger(g, &other, "z-last").await?;
     for most in 1..=3 {
         let id = volume.id.as_str();
         let page = async |g: &Ground, most, token| snapshot_page(g, most, token, id).await;
@@ -156,6 +158,12 @@ async fn snapshots_of_volume(g: &Ground) -> Verdict {
         want(strange == 0, asked, format!("{strange} of other volumes"), "none")?;
     }
     Ok(())
+}
+
+async fn stranger(g: &Ground, volume: &Volume, name: &str) -> Verdict {
+    let request =
+        csi::CreateSnapshotRequest { name: ask::unique(name), ..g.snapshot_request(volume) };
+    g.snapshot_as(request).await.map(drop)
 }
 
 async fn changing_volumes(g: &Ground) -> Verdict {
