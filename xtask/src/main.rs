@@ -4,6 +4,7 @@
 mod crash_matrix;
 mod fuzz;
 mod go;
+mod guest;
 mod run;
 mod sanity;
 mod setup;
@@ -11,6 +12,7 @@ mod test;
 mod tidy;
 
 use run::{Failed, Outcome};
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 const HELP: &str = "\
@@ -27,12 +29,22 @@ cargo xtask ACTION
                  CSI driver that BECKET_BENCH_PEER names (root)
   soak           many CSI callers at once, for ten minutes, with kills (root);
                  --seconds N, --callers N, --seed N
+  guest COMMAND  run a command as root under a kernel with device-mapper, NFS and project quotas;
+                 --help for its options, --check to see whether this machine can
   crash-matrix   kill the drivers at every storage-relevant system call (root); --sample for a few
   fuzz [SECONDS] run each fuzz target for a while (needs the nightly compiler)
 ";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    // A guest's command may be any bytes, and its exit status is the command's.
+    if let Some((action, rest)) = arguments.split_first()
+        && action == "guest"
+    {
+        return guest::action(rest);
+    }
+    let arguments: Vec<String> =
+        arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["setup"] => setup::everything(),

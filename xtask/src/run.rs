@@ -82,13 +82,23 @@ impl Program {
     }
 
     /// Runs it with its output shown; anything but exit status 0 is a failure.
-    pub fn run(mut self) -> Outcome {
+    pub fn run(self) -> Outcome {
         eprintln!("+ {}", self.shown);
+        self.finish()
+    }
+
+    fn finish(mut self) -> Outcome {
         match self.command.status() {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(Failed(format!("`{}` ended with {status}", self.shown))),
             Err(error) => Err(Failed(format!("`{}` cannot be run: {error}", self.shown))),
         }
+    }
+
+    /// Runs it without saying so, and with its words on stderr; anything but exit status 0 is a failure.
+    pub fn run_quietly(mut self) -> Outcome {
+        self.command.stdout(std::io::stderr());
+        self.finish()
     }
 
     /// Runs it quietly and gives what it wrote to stdout; `None` when it failed or is not there.
@@ -103,4 +113,10 @@ pub fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let sbin = ["/usr/sbin", "/sbin"].map(PathBuf::from);
     std::env::split_paths(&path).chain(sbin).any(|directory| directory.join(program).is_file())
+}
+
+/// True for a process of root.
+pub fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// The target of the release binary: this machine's, and static, so that it runs in any container and
 /// on any host.
-fn target() -> String {
+pub fn target() -> String {
     format!("{}-unknown-linux-musl", std::env::consts::ARCH)
 }
 
@@ -27,6 +27,7 @@ pub fn everything() -> Outcome {
     for_building()?;
     host_programs()?;
     cargo_deny().map(drop)?;
+    crate::test::guest()?;
     eprintln!("all is there");
     Ok(())
 }
@@ -83,9 +84,22 @@ pub fn host_programs() -> Outcome {
 pub fn binary() -> Outcome<PathBuf> {
     for_building()?;
     cargo(&["build", "--release", "--package", "becket", "--target", &target()]).run()?;
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| run::root().join("target"), PathBuf::from);
-    Ok(target.join(self::target()).join("release/becket"))
+    Ok(target_directory().join(target()).join("release/becket"))
+}
+
+/// Where cargo builds.
+pub fn target_directory() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| run::root().join("target"), PathBuf::from)
+}
+
+/// What the actions keep outside of the tree.
+pub fn cache() -> Outcome<PathBuf> {
+    let cache = match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
+        (Some(cache), _) => PathBuf::from(cache),
+        (None, Some(home)) => PathBuf::from(home).join(".cache"),
+        (None, None) => return Err(Failed::new("neither XDG_CACHE_HOME nor HOME is set")),
+    };
+    Ok(cache.join("becket"))
 }
 
 /// cargo-deny, from the path or from a cache outside of the tree, where it is built once.
@@ -93,12 +107,7 @@ pub fn cargo_deny() -> Outcome<PathBuf> {
     if is_there("cargo-deny") {
         return Ok("cargo-deny".into());
     }
-    let cache = match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
-        (Some(cache), _) => PathBuf::from(cache),
-        (None, Some(home)) => PathBuf::from(home).join(".cache"),
-        (None, None) => return Err(Failed::new("neither XDG_CACHE_HOME nor HOME is set")),
-    };
-    let tools = cache.join("becket/tools");
+    let tools = cache()?.join("tools");
     let program = tools.join("bin/cargo-deny");
     if !program.is_file() {
         eprintln!("building cargo-deny {CARGO_DENY}, once; it takes some minutes");

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that must hold before a change lands.
 
-use crate::run::{Failed, Outcome, apart, cargo, command, is_there};
+use crate::guest::NoGuest;
+use crate::run::{Failed, Outcome, apart, cargo, is_root};
 use crate::{crash_matrix, go, sanity, setup, tidy};
 use std::path::Path;
 use std::time::Instant;
@@ -17,6 +18,7 @@ pub fn everything() -> Outcome {
     setup::host_programs()?;
     stages.take("tidy", tidy::everything);
     let binary = setup::binary()?;
+    stages.take("guest", guest);
     stages.take("tests", || {
         let arguments = ["test", "--workspace", "--no-fail-fast"];
         cargo(&arguments).env("BECKET", &binary).run()
@@ -61,6 +63,19 @@ impl Stages {
     }
 }
 
+/// Makes the guest ready for the tests that take one. On a machine that cannot have one they do not run,
+/// which is no failure of ours, but is said.
+pub fn guest() -> Outcome {
+    match crate::guest::check() {
+        Err(NoGuest::Impossible(reason)) => {
+            eprintln!("\n!! NOT RUN: the tests that take a guest kernel. {reason}\n");
+            Ok(())
+        }
+        Err(reason) => Err(Failed::new(reason.to_string())),
+        Ok(()) => Ok(()),
+    }
+}
+
 /// Many callers at once on the CSI drivers, while they are killed and started again.
 ///
 /// In a mount namespace of its own: whoever makes a copy of the host's while it runs, as a container
@@ -73,11 +88,4 @@ pub fn soak(binary: &Path, rest: &[&str]) -> Outcome {
 /// Kubernetes' own code against our drivers: FlexVolume, and the registration of CSI drivers.
 pub fn kubelet(binary: &Path) -> Outcome {
     go::test("tests/kubelet", "the kubelet's own code against our drivers", binary)
-}
-
-fn is_root() -> bool {
-    if !is_there("id") {
-        return true;
-    }
-    command("id").args(&["-u"]).read().is_some_and(|id| id.trim() == "0")
 }

@@ -26,6 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "becket-conformance",
         ],
     ),
+    ("becket-guest", &[]),
 ];
 
 /// Crates whose weight or runtime the callout path must not carry.
@@ -97,7 +98,8 @@ fn dependencies(manifest: &str) -> Vec<&str> {
 }
 
 fn crate_manifests() -> Outcome<Vec<PathBuf>> {
-    let crates = list(&root().join("crates"))?;
+    let mut crates = list(&root().join("crates"))?;
+    crates.push(root().join("xtask/guest"));
     Ok(crates
         .into_iter()
         .map(|path| path.join("Cargo.toml"))
