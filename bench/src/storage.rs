@@ -103,9 +103,9 @@ pub(crate) fn snapshot(place: &Place, rounds: usize) -> Outcome<Vec<Row>> {
     let thick = Provisioning::Thick;
     place.engine.create(
         &name,
-        &NewVolume { provisioning: thick, ..NewVolume::new(volume.clone(), SIZE) },
+        &NewVolume { provisioning: Some(thick), ..NewVolume::new(volume.clone(), SIZE) },
     )?;
-    let image = place.engine.medium(&name, &volume)?.ok_or("an image volume has no image")?;
+    let image = place.engine.lasting_path(&name, &volume)?.ok_or("an image volume has no image")?;
     let (mut becket, mut bare) = (Samples::default(), Samples::default());
     for round in 0..rounds {
         let snapshot = format!("s{round}");

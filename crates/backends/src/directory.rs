@@ -52,7 +52,13 @@ impl Backend for Directory {
     fn abilities(&self, pool: &Pool) -> Result<Abilities> {
         let limits = quota::enforced(&as_file(&pool.dir)?);
         let shares_blocks = copy::can_reflink(&pool.dir)?;
-        Ok(Abilities { limits, shares_blocks, snapshots_in_use: false })
+        Ok(Abilities {
+            limits,
+            shares_blocks,
+            snapshots_in_use: false,
+            snapshots_while_frozen: false,
+            ranges: false,
+        })
     }
 
     fn space(&self, pool: &Pool) -> Result<Space> {

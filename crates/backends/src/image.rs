@@ -6,16 +6,17 @@
 
 mod devices;
 
+use crate::medium;
 use crate::store::{self, DATA, Files, Stored};
 use becket_core::backend::{Abilities, Backend, From, Hold, Medium, Place, Source, Space};
 use becket_core::catalog::Catalog;
 use becket_core::progress::Progress;
 use becket_core::record::{Content, Provisioning, SnapshotRecord, VolumeRecord};
-use becket_core::{Error, Kind, Name, Pool, Result, size};
+use becket_core::{Error, Kind, Name, Pool, Result};
 use becket_sys::beneath::Dir;
 use becket_sys::loop_device::{self, LoopDevice};
 use becket_sys::point::{self, Point};
-use becket_sys::{Errno, copy, extents, filesystem};
+use becket_sys::{Errno, copy, extents};
 use devices::{attached, devices, identity, loop_number};
 use rustix::fs::{FallocateFlags, FileType, OFlags};
 use std::os::fd::AsFd;
@@ -43,7 +44,13 @@ impl Backend for Image {
 
     fn abilities(&self, pool: &Pool) -> Result<Abilities> {
         let shares_blocks = copy::can_reflink(&pool.dir)?;
-        Ok(Abilities { limits: true, shares_blocks, snapshots_in_use: true })
+        Ok(Abilities {
+            limits: true,
+            shares_blocks,
+            snapshots_in_use: true,
+            snapshots_while_frozen: true,
+            ranges: true,
+        })
     }
 
     fn space(&self, pool: &Pool) -> Result<Space> {
@@ -56,24 +63,13 @@ impl Backend for Image {
     }
 
     fn check(&self, _pool: &Pool, volume: &VolumeRecord) -> Result<()> {
-        if !CONTENTS.contains(&volume.content) {
-            return Err(Error::new(Kind::Invalid, "an image volume cannot be a directory")
-                .hint("use ext4, xfs, btrfs or raw block"));
-        }
         if let Some(parameter) = volume.parameters.keys().next() {
             return Err(Error::new(
                 Kind::Invalid,
                 format!("image volumes know no parameter `{parameter}`"),
             ));
         }
-        if volume.size == 0 {
-            return Err(Error::new(
-                Kind::Invalid,
-                format!("volume `{}` needs a size", volume.name),
-            )
-            .hint("name one, such as 10Gi"));
-        }
-        volume.content.filesystem().map_or(Ok(()), |kind| check_filesystem(kind, volume))
+        medium::check_content(volume)
     }
 
     fn build(
@@ -219,32 +215,6 @@ impl Backend for Image {
         fill(&source, &image, true, snapshot.name.as_str(), progress)?;
         image.file.sync_all().map_err(|error| failed("sync", &image, error))
     }
-}
-
-fn check_filesystem(kind: becket_sys::superblock::Kind, volume: &VolumeRecord) -> Result<()> {
-    let smallest = filesystem::smallest(kind);
-    if volume.size < smallest {
-        return Err(Error::new(
-            Kind::OutOfRange,
-            format!(
-                "volume `{}` of {} is too small for {kind}",
-                volume.name,
-                size::display(volume.size)
-            ),
-        )
-        .hint(format!("{kind} needs at least {}", size::display(smallest))));
-    }
-    let maker = filesystem::maker(kind);
-    if volume.origin.is_none() && becket_sys::child::find(maker).is_none() {
-        return Err(Error::new(
-            Kind::WrongState,
-            format!("cannot make {kind}: this host has no `{maker}`"),
-        )
-        .hint(format!(
-            "install the package that has {maker} (e2fsprogs, xfsprogs or btrfs-progs)"
-        )));
-    }
-    Ok(())
 }
 
 fn open_image<R: Stored>(pool: &Pool, name: &Name, place: Place, flags: OFlags) -> Result<Medium> {

@@ -6,6 +6,7 @@
 
 mod fullness;
 mod medium;
+mod scratch;
 
 use becket_backends::{Directory, Image};
 use becket_core::contract::{self, Ground};
@@ -13,7 +14,8 @@ use becket_core::engine::NewPool;
 use becket_core::record::Content;
 use becket_core::{Backend, Engine, Name, State};
 use becket_sys::child;
-use medium::{Medium, Scratch};
+use medium::Medium;
+use scratch::Scratch;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -41,6 +43,7 @@ fn ground<B: Backend + Copy + 'static>(medium: &Medium, backend: B) -> Ground {
         pool: new.name,
         root,
         limits,
+        thick: backend.name() == "image",
         keep: Box::new(scratch),
     }
 }

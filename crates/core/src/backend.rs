@@ -9,10 +9,11 @@
 use crate::catalog::Catalog;
 use crate::pool::Pool;
 use crate::progress::Progress;
-use crate::record::{Content, SnapshotRecord, VolumeRecord};
-use crate::{Error, Kind, Result};
+use crate::record::{Content, Provisioning, SnapshotRecord, VolumeRecord};
+use crate::{Error, Kind, Result, size};
 use becket_sys::beneath::Dir;
 use becket_sys::point::Point;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
 
@@ -77,6 +78,11 @@ pub struct Abilities {
     pub shares_blocks: bool,
     /// True when a snapshot of a volume in use is one moment of it.
     pub snapshots_in_use: bool,
+    /// True when a snapshot can be taken of a filesystem that is held still already, which is what it takes
+    /// to cut several volumes in use at one moment.
+    pub snapshots_while_frozen: bool,
+    /// True when it can be told which bytes snapshots have and how they differ.
+    pub ranges: bool,
 }
 
 /// The space of a pool, in bytes.
@@ -104,6 +110,16 @@ pub trait Backend: Send + Sync {
 
     /// How much room the pool's medium has.
     fn space(&self, pool: &Pool) -> Result<Space>;
+
+    /// How space is taken in this pool by a volume that does not say.
+    fn provisioning(&self, _pool: &Pool) -> Provisioning {
+        Provisioning::Thin
+    }
+
+    /// Sizes of volumes with these parameters are multiples of this: at least a MiB.
+    fn granularity(&self, _pool: &Pool, _parameters: &BTreeMap<String, String>) -> Result<u64> {
+        Ok(size::GRANULE)
+    }
 
     /// Bytes on the medium that the volume shares with nothing.
     fn allocated(&self, pool: &Pool, volume: &VolumeRecord) -> Result<u64>;
@@ -141,6 +157,12 @@ pub trait Backend: Send + Sync {
 
     /// The volume's own bytes; `None` where it has none (directories).
     fn medium(&self, pool: &Pool, volume: &VolumeRecord, place: Place) -> Result<Option<Medium>>;
+
+    /// The path of the volume's own bytes that stays the same while the volume lives, also over a reboot;
+    /// `None` where it has none.
+    fn lasting_path(&self, pool: &Pool, volume: &VolumeRecord) -> Result<Option<PathBuf>> {
+        Ok(self.medium(pool, volume, Place::Ready)?.map(|medium| medium.path))
+    }
 
     /// The snapshot's own bytes, which nobody writes to any more; `None` where it has none.
     fn snapshot_medium(&self, _pool: &Pool, _snapshot: &SnapshotRecord) -> Result<Option<Medium>> {

@@ -6,8 +6,9 @@
 
 use crate::name::Name;
 use crate::pool::Pool;
-use crate::record::{SnapshotRecord, TrashRecord, VolumeRecord};
+use crate::record::{PoolRecord, SnapshotRecord, TrashRecord, VolumeRecord};
 use crate::{Error, Result};
+use std::collections::BTreeMap;
 
 /// What a lookup found. Only `Absent` proves that there is nothing: it is said of a pool whose
 /// medium is there and whose records could be read. Everything else is an error.
@@ -42,6 +43,18 @@ pub struct Listing<R> {
 pub trait Catalog: Send + Sync {
     /// Lays out a new pool. Called again on a pool that is there, it changes nothing.
     fn lay_out(&self, pool: &Pool) -> Result<()>;
+
+    /// The record of the pool that the medium says it is, for a node that does not know it: its record is
+    /// on the medium, at a place that `parameters` name. `None` where the medium is no pool yet, or says so
+    /// only in the pool's own directory.
+    fn recognise(&self, _parameters: &BTreeMap<String, String>) -> Result<Option<PoolRecord>> {
+        Ok(None)
+    }
+
+    /// Takes back what [`Catalog::lay_out`] did outside of the pool's own directory.
+    fn dissolve(&self, _pool: &Pool) -> Result<()> {
+        Ok(())
+    }
 
     /// The volume `name`.
     fn volume(&self, pool: &Pool, name: &Name) -> Result<Existence<VolumeRecord>>;

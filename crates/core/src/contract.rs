@@ -28,6 +28,7 @@ mod sharing;
 
 use crate::backend::{Backend, Place};
 use crate::engine::{Engine, NewVolume, Publication};
+use crate::memory::Memory;
 use crate::record::{Content, VolumeRecord};
 use crate::target::Target;
 use crate::{Error, Kind, Name, Pool, Result};
@@ -54,6 +55,8 @@ pub struct Ground {
     pub contents: Vec<Content>,
     /// True when a size is enforced here.
     pub limits: bool,
+    /// True when volumes can be thick here.
+    pub thick: bool,
     /// Dropped last; unmounts and removes what the ground is made of.
     pub keep: Box<dyn std::any::Any + Send + Sync>,
 }
@@ -101,11 +104,18 @@ type Check = (fn(&Ground), &'static str);
 impl Ground {
     /// An engine as a frontend has it.
     pub fn engine(&self) -> Engine {
-        (self.engines)(Duration::from_secs(20))
+        (self.engines)(Duration::from_secs(60))
     }
 
+    /// The pool, for checks that look into it between operations.
     fn pool(&self) -> Pool {
-        self.engine().open(&self.pool).unwrap()
+        let pool = self.engine().open(&self.pool).unwrap();
+        Pool { memory: Memory::short(), ..pool }
+    }
+
+    /// What sizes are multiples of.
+    fn granule(&self) -> u64 {
+        self.engine().granularity(&self.pool, &Default::default()).unwrap()
     }
 
     /// A volume of `content`, large enough for it and small enough to be quick.

@@ -15,6 +15,7 @@ pub mod contract;
 pub mod engine;
 pub mod error;
 pub mod lock;
+pub mod memory;
 pub mod mount_flags;
 pub mod name;
 pub mod plan;

@@ -9,6 +9,7 @@
 //! Nothing else is kept: a pool carries its own identity and its volumes' records, and what is
 //! mounted is asked of the kernel.
 
+use crate::memory::Memory;
 use crate::record::{self, PoolRecord, Record};
 use crate::{Error, Kind, Name, Result};
 use becket_sys::Errno;
@@ -41,6 +42,8 @@ pub struct Pool {
     pub locks: Dir,
     /// Below which mount-only drivers stage its volumes, one directory each.
     pub staged: PathBuf,
+    /// What its backend has read of it in this operation.
+    pub memory: Memory,
 }
 
 impl State {
@@ -109,7 +112,7 @@ impl State {
     pub(crate) fn pool(&self, record: PoolRecord, dir: Dir) -> Result<Pool> {
         let locks = beneath::ensure_path(&self.path.join("locks").join(record.uuid.to_string()))?;
         let staged = self.staged().join(&record.name);
-        Ok(Pool { record, dir, locks, staged })
+        Ok(Pool { record, dir, locks, staged, memory: Memory::default() })
     }
 
     /// The names of this node's pools.

@@ -67,9 +67,15 @@ fn bytes(number: &str, unit: u64) -> Option<u128> {
     whole.checked_mul(u128::from(unit))?.checked_add(part)
 }
 
-/// `bytes` rounded up to a whole [`GRANULE`]: what a volume of that size really gets.
+/// `bytes` rounded up to a whole [`GRANULE`].
 pub fn round_up(bytes: u64) -> u64 {
-    bytes.div_ceil(GRANULE).saturating_mul(GRANULE).min(LARGEST)
+    round_up_to(bytes, GRANULE)
+}
+
+/// `bytes` rounded up to a multiple of `granule`, or the largest one there is: what a volume of that
+/// size really gets in a pool that makes volumes of such pieces.
+pub fn round_up_to(bytes: u64, granule: u64) -> u64 {
+    bytes.div_ceil(granule).saturating_mul(granule).min(LARGEST / granule * granule)
 }
 
 /// `bytes` for people: at most three digits and a binary unit, such as `1.5 GiB`.

@@ -4,6 +4,7 @@ use crate::capability::content_of;
 use crate::driver::Driver;
 use crate::identifier;
 use becket_backends::directory::{LIMIT, TEMPLATE};
+use becket_backends::lvm::{LVCREATE_OPTIONS, WIPE};
 use becket_core::engine::ON_UNMOUNT;
 use becket_core::error::shown;
 use becket_core::record::{Content, Provisioning};
@@ -33,8 +34,8 @@ pub const NAME_LABEL: &str = "csi.name";
 pub struct Class {
     /// The pool that it names, if it does.
     pub named_pool: Option<Name>,
-    /// When space is taken.
-    pub provisioning: Provisioning,
+    /// When space is taken; `None` for what is usual in the pool.
+    pub provisioning: Option<Provisioning>,
     /// The filesystem that it names, if it does.
     pub content: Option<Content>,
     /// What the backend wants to know.
@@ -46,15 +47,18 @@ impl Class {
     pub fn read(driver: Driver, given: &HashMap<String, String>) -> Result<Class> {
         let mut class = Class {
             named_pool: None,
-            provisioning: Provisioning::Thin,
+            provisioning: None,
             content: None,
             parameters: BTreeMap::new(),
         };
         for (key, value) in given {
             match (key.as_str(), driver) {
                 (POOL, _) => class.named_pool = Some(identifier::pool(driver, Some(value))?),
-                (PROVISIONING, Driver::Image) => class.provisioning = provisioning(value)?,
-                (LIMIT | TEMPLATE | ON_UNMOUNT, Driver::Directory) => {
+                (PROVISIONING, Driver::Image | Driver::Lvm) => {
+                    class.provisioning = Some(provisioning(value)?)
+                }
+                (LIMIT | TEMPLATE | ON_UNMOUNT, Driver::Directory)
+                | (LVCREATE_OPTIONS | WIPE, Driver::Lvm) => {
                     class.parameters.insert(key.clone(), value.clone());
                 }
                 (FILESYSTEM, _) => class.content = content_of(driver, value)?,
@@ -83,6 +87,7 @@ fn known(driver: Driver) -> &'static [&'static str] {
     match driver {
         Driver::Image => &[POOL, PROVISIONING, FILESYSTEM],
         Driver::Directory => &[POOL, LIMIT, TEMPLATE, ON_UNMOUNT],
+        Driver::Lvm => &[POOL, PROVISIONING, FILESYSTEM, LVCREATE_OPTIONS, WIPE],
     }
 }
 
@@ -121,8 +126,10 @@ mod tests {
         assert_eq!(class.pool(Driver::Image).unwrap().as_str(), "fast");
         assert_eq!(class.content, Some(Content::Xfs));
         assert!(read(Driver::Directory, &[("limit", "none"), ("template", "{pod}")]).is_ok());
+        assert!(read(Driver::Lvm, &[(WIPE, "zero"), ("provisioning", "thin")]).is_ok());
         for (driver, given) in [
             (Driver::Image, ("limit", "none")),
+            (Driver::Image, (WIPE, "zero")),
             (Driver::Directory, ("provisioning", "thin")),
             (Driver::Image, ("provisioning", "fat")),
             (Driver::Image, ("pool", "../x")),

@@ -10,17 +10,20 @@ pub enum Driver {
     Image,
     /// `directory.becket.dev`
     Directory,
+    /// `lvm.becket.dev`
+    Lvm,
 }
 
 impl Driver {
     /// All of them.
-    pub const ALL: [Driver; 2] = [Driver::Image, Driver::Directory];
+    pub const ALL: [Driver; 3] = [Driver::Image, Driver::Directory, Driver::Lvm];
 
     /// The name that Kubernetes knows it by.
     pub fn name(self) -> &'static str {
         match self {
             Driver::Image => "image.becket.dev",
             Driver::Directory => "directory.becket.dev",
+            Driver::Lvm => "lvm.becket.dev",
         }
     }
 
@@ -29,6 +32,7 @@ impl Driver {
         match self {
             Driver::Image => "image",
             Driver::Directory => "directory",
+            Driver::Lvm => "lvm",
         }
     }
 
@@ -42,20 +46,21 @@ impl Driver {
         match self {
             Driver::Image => DEFAULT_POOL,
             Driver::Directory => "directory",
+            Driver::Lvm => "lvm",
         }
     }
 
     /// What its volumes can hold as filesystems; the first is the default.
     pub fn filesystems(self) -> &'static [Content] {
         match self {
-            Driver::Image => &[Content::Ext4, Content::Xfs, Content::Btrfs],
+            Driver::Image | Driver::Lvm => &[Content::Ext4, Content::Xfs, Content::Btrfs],
             Driver::Directory => &[Content::Directory],
         }
     }
 
     /// True where volumes can be raw block.
     pub fn has_block(self) -> bool {
-        self == Driver::Image
+        matches!(self, Driver::Image | Driver::Lvm)
     }
 
     /// True where several volumes can be cut at one moment.
@@ -73,6 +78,7 @@ impl Driver {
         match self {
             Driver::Image => &["mkfs.ext4"],
             Driver::Directory => &[],
+            Driver::Lvm => &["lvm", "mkfs.ext4"],
         }
     }
 }

@@ -42,13 +42,13 @@ impl Range {
     }
 
     /// The size within the range: what is asked for, or `open` where nothing is, rounded up to what
-    /// volumes are made in. `OutOfRange` when there is none.
-    pub fn choose(&self, open: u64) -> Result<u64> {
+    /// volumes are multiples of there. `OutOfRange` when there is none.
+    pub fn choose(&self, open: u64, granule: u64) -> Result<u64> {
         let wanted = match self.required {
-            0 => open.min(self.limit / size::GRANULE * size::GRANULE),
+            0 => open.min(self.limit / granule * granule),
             required => required,
         };
-        let chosen = size::round_up(wanted.max(1));
+        let chosen = size::round_up_to(wanted.max(1), granule);
         match self.holds(chosen) && wanted <= size::LARGEST {
             true => Ok(chosen),
             false => Err(Error::new(
@@ -57,7 +57,7 @@ impl Range {
             )
             .hint(format!(
                 "volumes are multiples of {} and at most {}",
-                size::display(size::GRANULE),
+                size::display(granule),
                 size::display(size::LARGEST)
             ))),
         }
@@ -90,7 +90,7 @@ mod tests {
             (Range::read(None), DEFAULT),
         ];
         for (range, bytes) in table {
-            assert_eq!(range.unwrap().choose(DEFAULT).unwrap(), bytes);
+            assert_eq!(range.unwrap().choose(DEFAULT, MIB as u64).unwrap(), bytes);
         }
     }
 
@@ -100,7 +100,7 @@ mod tests {
             assert_eq!(read(required, limit).unwrap_err().kind(), Kind::Invalid);
         }
         for (required, limit) in [(1, 1), (MIB + 1, 2 * MIB - 1), (i64::MAX, 0), (0, MIB - 1)] {
-            let chosen = read(required, limit).unwrap().choose(DEFAULT);
+            let chosen = read(required, limit).unwrap().choose(DEFAULT, MIB as u64);
             assert_eq!(chosen.unwrap_err().kind(), Kind::OutOfRange, "{required} {limit}");
         }
     }

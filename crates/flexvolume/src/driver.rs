@@ -26,17 +26,20 @@ pub enum Driver {
     Image,
     /// `becket/directory`
     Directory,
+    /// `becket/lvm`
+    Lvm,
 }
 
 impl Driver {
     /// All of them.
-    pub const ALL: [Driver; 2] = [Driver::Image, Driver::Directory];
+    pub const ALL: [Driver; 3] = [Driver::Image, Driver::Directory, Driver::Lvm];
 
     /// The driver's own name, which is its backend's and its executable's too.
     pub fn name(self) -> &'static str {
         match self {
             Driver::Image => "image",
             Driver::Directory => "directory",
+            Driver::Lvm => "lvm",
         }
     }
 
@@ -55,6 +58,7 @@ impl Driver {
         match self {
             Driver::Image => DEFAULT_POOL,
             Driver::Directory => "directory",
+            Driver::Lvm => "lvm",
         }
     }
 
@@ -63,12 +67,23 @@ impl Driver {
         match self {
             Driver::Image => &["name", "pool", "size", "provisioning"],
             Driver::Directory => &["name", "pool", "size", "limit", "template", "onUnmount"],
+            Driver::Lvm => &[
+                "name",
+                "pool",
+                "size",
+                "provisioning",
+                "lvcreateOptions",
+                "wipe",
+                // The words of Kubernetes' own example of an LVM driver.
+                "volumeID",
+                "volumegroup",
+            ],
         }
     }
 
     /// True for drivers that can be installed with attach and device callouts.
     pub fn can_attach(self) -> bool {
-        matches!(self, Driver::Image)
+        matches!(self, Driver::Image | Driver::Lvm)
     }
 
     /// What the driver tells of itself.

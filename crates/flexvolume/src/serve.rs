@@ -165,16 +165,16 @@ impl Serving<'_> {
         Ok(Reply { device: Some(String::new()), ..Reply::success() })
     }
 
-    /// On the node: the volume exists from here on. The device is the image file, an identity that
-    /// survives a reboot; a loop device would be another one tomorrow, and would leak if nothing
-    /// were called after this.
+    /// On the node: the volume exists from here on. The device is the image file or the logical volume by
+    /// its name, an identity that survives a reboot; a loop device would be another one tomorrow, and
+    /// would leak if nothing were called after this.
     fn wait_for_attach(&self, options: &Options) -> Result<Reply> {
         let request = self.request(options)?;
         if request.existing(self.engine)?.is_none() {
             let new = request.new_volume()?.ok_or_else(|| request.missing())?;
             self.engine.create(&request.pool, &new)?;
         }
-        let device = self.engine.medium(&request.pool, &request.name)?;
+        let device = self.engine.lasting_path(&request.pool, &request.name)?;
         Ok(Reply { device: device.map(|path| path.display().to_string()), ..Reply::success() })
     }
 

@@ -1,4 +1,5 @@
-//! Copies of image files: a reflink where the filesystem can, else byte for byte with the holes kept.
+//! Copies of image files: a reflink where the filesystem can, else byte for byte with the holes kept; and
+//! of devices, whole.
 
 use crate::Errno;
 use crate::error::{Context, Result};
@@ -48,6 +49,37 @@ pub fn sparse(from: &File, to: &File, name: &Path, advance: Advance<'_>) -> Resu
     to.sync_data().on("sync copy of", name)
 }
 
+/// Copies the first `length` bytes of the device `from` to the device `to`, all of them: what a device
+/// holds where nothing was written is not known. The copy is synced before this returns.
+///
+/// Both must be open with `O_DIRECT` (open(2)): the kernel keeps pages of a device apart from those of the
+/// filesystem on it, and what it has read of the device once may be older than what is there.
+pub fn device(
+    from: &File,
+    to: &File,
+    length: u64,
+    name: &Path,
+    advance: Advance<'_>,
+) -> Result<()> {
+    use std::os::unix::fs::FileExt;
+    const CHUNK: usize = 1024 * 1024;
+    let mut room = vec![0; CHUNK + ALIGNED];
+    let first = room.as_ptr().align_offset(ALIGNED);
+    let buffer = &mut room[first..first + CHUNK];
+    let mut place = 0;
+    while place < length {
+        let size = CHUNK.min((length - place) as usize);
+        from.read_exact_at(&mut buffer[..size], place).on("read", name)?;
+        to.write_all_at(&buffer[..size], place).on("write a copy of", name)?;
+        place += size as u64;
+        told(advance, place, name)?;
+    }
+    to.sync_data().on("sync copy of", name)
+}
+
+/// What the memory for direct reading and writing has to start at a multiple of, at most.
+const ALIGNED: usize = 4096;
+
 /// Passes progress on and hears whether to go on.
 fn told(advance: Advance<'_>, done: u64, name: &Path) -> Result<()> {
     match advance(done) {
@@ -56,7 +88,7 @@ fn told(advance: Advance<'_>, done: u64, name: &Path) -> Result<()> {
     }
 }
 
-/// The next stretch of data at or after `place`.
+/// The next stretch of data at or after `place`. A device is data from end to end.
 pub(crate) fn next_data(
     file: &File,
     place: u64,
@@ -68,10 +100,16 @@ pub(crate) fn next_data(
     let start = match rustix::fs::seek(file, SeekFrom::Data(place)) {
         Ok(start) => start,
         Err(Errno::NXIO) => return Ok(None),
+        Err(Errno::INVAL) if is_device(file) => return Ok(Some((place, length))),
         Err(errno) => return Err(errno),
     };
     let end = rustix::fs::seek(file, SeekFrom::Hole(start))?.min(length);
     Ok((start < end).then_some((start, end)))
+}
+
+fn is_device(file: &File) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    file.metadata().is_ok_and(|found| found.file_type().is_block_device())
 }
 
 fn copy_range(

@@ -12,6 +12,8 @@
 //! | [`mountinfo`] | the mount table, parsed |
 //! | [`point`] | what is at a path: mount root, mount id, device, inode |
 //! | [`loop_device`] | image files as block devices |
+//! | [`block_device`] | block devices of any kind: size, zeros, discarding |
+//! | [`device_mapper`] | what the kernel has under a mapped device's UUID |
 //! | [`superblock`] | what a device or image holds, read from its own bytes |
 //! | [`filesystem`] | making, growing, checking and re-identifying filesystems |
 //! | [`freeze`] | a filesystem held still, and thawed whatever happens |
@@ -23,9 +25,11 @@
 //! | [`space`] | how full a filesystem is |
 
 pub mod beneath;
+pub mod block_device;
 mod btrfs;
 pub mod child;
 pub mod copy;
+pub mod device_mapper;
 mod error;
 pub mod extents;
 pub mod filesystem;

@@ -212,19 +212,6 @@ pub fn attached() -> Result<Vec<(u32, PathBuf)>> {
     Ok(found)
 }
 
-/// The size in bytes of a block device.
-pub fn size(device: &Path) -> Result<u64> {
-    let file = open(device, OFlags::RDONLY)?;
-    rustix::fs::seek(&file, rustix::fs::SeekFrom::End(0)).on("read size of", device)
-}
-
-/// True for a block device that refuses writes by whatever path it is opened: the kernel's own flag
-/// of the whole device, which a loop device gets when its image is attached and keeps.
-pub fn refuses_writes((major, minor): DeviceNumber) -> Result<bool> {
-    let flag = PathBuf::from(format!("/sys/dev/block/{major}:{minor}/ro"));
-    Ok(std::fs::read_to_string(&flag).on("read", &flag)?.trim_end() == "1")
-}
-
 impl LoopDevice {
     /// Opens loop device `number`, `None` when there is no such device.
     pub fn open(number: u32) -> Result<Option<LoopDevice>> {

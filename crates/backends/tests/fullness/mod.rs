@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 fn create(ground: &Ground, name: &str, size: u64, provisioning: Provisioning) {
     let mut new = NewVolume::new(Name::new(name).unwrap(), size);
     new.content = Some(Content::Block);
-    new.provisioning = provisioning;
+    new.provisioning = Some(provisioning);
     ground.engine().create(&ground.pool, &new).unwrap();
 }
 

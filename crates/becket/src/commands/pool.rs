@@ -1,5 +1,7 @@
 //! `becket pool`.
 
+mod lvm_ground;
+
 use crate::args::{PoolCommand, PoolCreate};
 use crate::output::{self, Form};
 use becket_core::engine::{Capacity, NewPool};
@@ -30,7 +32,12 @@ pub(super) fn run(engine: &Engine, command: &PoolCommand, form: Form) -> Result<
 }
 
 fn create(engine: &Engine, new: &PoolCreate, form: Form) -> Result<()> {
+    let parameters = match &*new.backend {
+        "lvm" => lvm_ground::prepare(engine, new)?,
+        _ => lvm_ground::refuse(new)?,
+    };
     let record = engine.create_pool(&NewPool {
+        parameters,
         path: new.path.clone(),
         overcommit: new.overcommit,
         trash_retention: new.trash_retention,

@@ -14,8 +14,9 @@ pub(super) fn run(engine: &Engine, command: &VolumeCommand, form: Form) -> Resul
         VolumeCommand::Show { name, at } => show(engine, &at.pool, name, form),
         VolumeCommand::Expand { name, at, size } => {
             let record = engine.expand(&at.pool, name, *size)?;
+            let granule = engine.granularity(&at.pool, &record.parameters)?;
             let has = size::display(record.size);
-            match record.size > size::round_up(*size) {
+            match record.size > *size && record.size - *size >= granule {
                 true => output::say(format_args!(
                     "volume `{name}` stays at {has}: volumes never shrink"
                 )),
@@ -43,7 +44,7 @@ fn create(engine: &Engine, new: &VolumeCreate, form: Form) -> Result<()> {
         &new.at.pool,
         &NewVolume {
             content,
-            provisioning: if new.thick { Provisioning::Thick } else { Provisioning::Thin },
+            provisioning: new.thick.then_some(Provisioning::Thick),
             origin: from_snapshot.or(from_volume),
             parameters: new.parameters.iter().cloned().collect(),
             ..NewVolume::new(new.name.clone(), new.size.unwrap_or(0))

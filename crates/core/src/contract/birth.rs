@@ -40,15 +40,18 @@ fn another_volume_of_the_same_name_conflicts(ground: &Ground) {
     let request = ground.request("v", ground.any());
     let mut larger = request.clone();
     larger.size += 16 * MIB;
-    let mut thick = request.clone();
-    thick.provisioning = Provisioning::Thick;
+    let mut provisioned = request.clone();
+    provisioned.provisioning = Some(match made.provisioning {
+        Provisioning::Thin => Provisioning::Thick,
+        Provisioning::Thick => Provisioning::Thin,
+    });
     let mut copied = request.clone();
     copied.origin = Some(Origin::named(OriginKind::Snapshot, named("no-such-snapshot")));
     let mut parameters = request;
     parameters.parameters.insert("onUnmount".into(), "remove".into());
     for (what, new) in [
         ("another size", larger),
-        ("another provisioning", thick),
+        ("another provisioning", provisioned),
         ("another origin", copied),
         ("other parameters", parameters),
     ] {
@@ -70,7 +73,7 @@ fn unborn(ground: &Ground, name: &str, content: Content) -> VolumeRecord {
         name: new.name,
         size: new.size,
         content,
-        provisioning: new.provisioning,
+        provisioning: new.provisioning.unwrap_or_default(),
         birth: Birth::Preparing,
         filesystem_size: new.size,
         origin: None,
@@ -156,6 +159,7 @@ fn only_blank_storage_is_formatted(ground: &Ground) {
             let mut found = [0; 16];
             medium.file.read_exact_at(&mut found, place).unwrap();
             assert_eq!(&found, b"somebody's bytes", "bytes at {place} were lost");
+            drop((file, medium));
             must(ground.backend.catalog().discard(&pool, &record.name), "discard");
         }
         let mut born = ground.create("born", content);

@@ -54,7 +54,7 @@ fn no_more_is_promised_than_there_is(ground: &Ground) {
     must(engine.create(&ground.pool, &new), "create the first again in a full pool");
     let grown = engine.expand(&ground.pool, &new.name, capacity.thin * 2);
     refused(grown, Kind::NoSpace, "expanding beyond what there is");
-    must(engine.delete(&ground.pool, &new.name), "delete the first");
+    ground.discard("v");
     must(engine.create(&ground.pool, &second), "create the second after that");
 }
 
@@ -79,20 +79,24 @@ fn shared_blocks_are_not_held(ground: &Ground) {
     write(&ground.stage("v").join("data"), &pattern(8 * MIB as usize, 5));
     ground.unstage("v");
     ground.expect_at_rest("v");
+    if ground.backend.name() == "lvm" {
+        // A thin volume with relatives is taken to share everything: safe, and quickly told.
+        return;
+    }
     let again = ground.backend.allocated(&pool, &record).unwrap();
     assert!(again >= shared + 7 * MIB, "8 MiB were written anew, and {again} bytes are counted");
 }
 
 fn a_thick_volume_has_its_space(ground: &Ground) {
     let mut probe = ground.request("probe", ground.any());
-    probe.provisioning = Provisioning::Thick;
-    if ground.any() == Content::Directory {
-        refused(ground.engine().create(&ground.pool, &probe), Kind::Invalid, "a thick directory");
+    probe.provisioning = Some(Provisioning::Thick);
+    if !ground.thick {
+        refused(ground.engine().create(&ground.pool, &probe), Kind::Invalid, "a thick volume");
         return;
     }
     for content in ground.contents.iter().copied() {
         let mut new = ground.request(content.name(), content);
-        new.provisioning = Provisioning::Thick;
+        new.provisioning = Some(Provisioning::Thick);
         let made = must(ground.engine().create(&ground.pool, &new), "create a thick volume");
         expect_allocated(ground, &made);
         let size = made.size + 32 * MIB;

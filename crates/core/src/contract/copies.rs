@@ -127,7 +127,7 @@ fn a_copy_may_be_larger(ground: &Ground) {
         }
         ground.unstage(made.name.as_str());
         let mut smaller = copy_of(ground, OriginKind::Volume, name, &format!("{name}-smaller"));
-        smaller.size = size - MIB;
+        smaller.size = size - ground.granule();
         let refusal = ground.engine().create(&ground.pool, &smaller);
         refused(refusal, Kind::OutOfRange, "a copy smaller than its origin");
         let mut itself = copy_of(ground, OriginKind::Volume, "self", "self");
@@ -184,6 +184,7 @@ fn snapshots_are_taken_once(ground: &Ground) {
     let (pool, volume) = (ground.pool(), ground.record("one"));
     let mut hidden = again;
     hidden.name = named("killed");
+    hidden.uuid = uuid::Uuid::new_v4();
     let progress = crate::progress::Logged::default();
     must(ground.backend.catalog().begin_snapshot(&pool, &hidden), "begin");
     must(ground.backend.copy_to_snapshot(&pool, &volume, &hidden, &progress), "copy");

@@ -109,7 +109,7 @@ fn last_number(file: &Path) -> u64 {
 
 fn a_group_is_one_moment_of_all(ground: &Ground) {
     let abilities = ground.backend.abilities(&ground.pool()).unwrap();
-    if !abilities.snapshots_in_use {
+    if !(abilities.snapshots_in_use && abilities.snapshots_while_frozen) {
         return;
     }
     // Two kinds of filesystem, where this host has two, and a volume that nobody uses.
@@ -210,7 +210,7 @@ fn what_cannot_be_held_still_is_refused(ground: &Ground) {
 /// As if an operator, or the guard's deadline, had thawed one of them during the cut.
 fn a_freeze_that_ends_early_leaves_nothing(ground: &Ground) {
     let abilities = ground.backend.abilities(&ground.pool()).unwrap();
-    if !abilities.snapshots_in_use {
+    if !(abilities.snapshots_in_use && abilities.snapshots_while_frozen) {
         return;
     }
     pair(ground);

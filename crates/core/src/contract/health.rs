@@ -267,8 +267,11 @@ fn a_shut_down_filesystem_is_told(ground: &Ground) {
         let told = Command::new("xfs_io").args(["-x", "-c", "shutdown"]).arg(&staged).output();
         let written = std::fs::write(staged.join("new"), b"x")
             .and_then(|()| File::open(staged.join("new")).and_then(|file| file.sync_all()));
+        let silent = content == Content::Ext4 && becket_sys::kernel::version() < Some((6, 15));
         if written.is_ok() {
             eprintln!("    not checked: {content:?} could not be shut down: {told:?}");
+        } else if silent {
+            eprintln!("    not checked: this kernel does not tell that it shut {content:?} down");
         } else {
             expect(ground, &[(Inaccessible, "FilesystemShutDown")]);
         }

@@ -6,6 +6,7 @@ use crate::backend::Backend;
 use crate::pool::Pool;
 use crate::record::{Provisioning, VolumeRecord};
 use crate::{Error, Kind, Name, Result, size};
+use std::collections::BTreeMap;
 
 /// The space of a pool and what of it is promised, in bytes.
 ///
@@ -28,6 +29,18 @@ pub struct Capacity {
 }
 
 impl Engine {
+    /// What the sizes of volumes with these parameters are multiples of in the pool.
+    pub fn granularity(&self, pool: &Name, parameters: &BTreeMap<String, String>) -> Result<u64> {
+        let pool = self.open(pool)?;
+        self.backend(&pool)?.granularity(&pool, parameters)
+    }
+
+    /// How space is taken in the pool by a volume that does not say.
+    pub fn provisioning(&self, pool: &Name) -> Result<Provisioning> {
+        let pool = self.open(pool)?;
+        Ok(self.backend(&pool)?.provisioning(&pool))
+    }
+
     /// What the pool can promise now.
     pub fn capacity(&self, pool: &Name) -> Result<Capacity> {
         let pool = self.open(pool)?;

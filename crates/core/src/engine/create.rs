@@ -25,8 +25,8 @@ pub struct NewVolume {
     pub size: u64,
     /// What it gives its workload; `None` for the origin's, or the backend's default.
     pub content: Option<Content>,
-    /// When its space is taken.
-    pub provisioning: Provisioning,
+    /// When its space is taken; `None` for what is usual in its pool.
+    pub provisioning: Option<Provisioning>,
     /// What its first data is copied from.
     pub origin: Option<Origin>,
     /// What its backend wants to know.
@@ -38,13 +38,13 @@ pub struct NewVolume {
 }
 
 impl NewVolume {
-    /// An empty thin volume of the default content.
+    /// An empty volume of the default content, provisioned as is usual in its pool.
     pub fn new(name: Name, size: u64) -> NewVolume {
         NewVolume {
             name,
             size,
             content: None,
-            provisioning: Provisioning::Thin,
+            provisioning: None,
             origin: None,
             parameters: BTreeMap::new(),
             labels: BTreeMap::new(),
@@ -77,10 +77,10 @@ impl Engine {
             Existence::Absent => self.origin(pool, new)?,
             Existence::Present(_) => (None, None),
         };
-        let mut record = wanted_record(backend, new, from.as_ref())?;
+        let mut record = wanted_record(backend, pool, new, from.as_ref())?;
         let origin = self.origin_now(pool, new)?;
         let (observed, present) = self.observe(pool, &new.name, Default::default(), |found| {
-            same(found, new, origin, backend)
+            same(found, new, origin, backend, pool)
         })?;
         if let Some(found) = &present
             && new.origin.is_some()
@@ -192,6 +192,7 @@ impl Engine {
 /// The record of the volume as it is asked for, with everything that was left open decided.
 fn wanted_record(
     backend: &dyn Backend,
+    pool: &Pool,
     new: &NewVolume,
     from: Option<&From>,
 ) -> Result<VolumeRecord> {
@@ -218,7 +219,10 @@ fn wanted_record(
             ),
         ));
     }
-    let size = if new.size == 0 { origin_size } else { size::round_up(new.size) };
+    let size = match new.size {
+        0 => origin_size,
+        asked => size::round_up_to(asked, backend.granularity(pool, &new.parameters)?),
+    };
     if size < origin_size {
         return Err(Error::new(
             Kind::OutOfRange,
@@ -237,7 +241,7 @@ fn wanted_record(
         name: new.name.clone(),
         size,
         content,
-        provisioning: new.provisioning,
+        provisioning: new.provisioning.unwrap_or(backend.provisioning(pool)),
         birth: Birth::Preparing,
         filesystem_size: if from.is_some() { origin_grown } else { size },
         origin: new.origin.clone().map(|origin| Origin { uuid: origin_uuid, ..origin }),
@@ -260,10 +264,11 @@ fn same(
     new: &NewVolume,
     origin: Option<Uuid>,
     backend: &dyn Backend,
+    pool: &Pool,
 ) -> bool {
     let open = if new.origin.is_some() { found.content } else { default_content(backend) };
     new.content.unwrap_or(open) == found.content
-        && found.provisioning == new.provisioning
+        && found.provisioning == new.provisioning.unwrap_or(backend.provisioning(pool))
         && same_origin(found.origin.as_ref(), new.origin.as_ref(), origin)
         && found.parameters == new.parameters
         && found.labels == new.labels

@@ -34,11 +34,11 @@ impl Engine {
         bytes: u64,
         filesystem: bool,
     ) -> Result<VolumeRecord> {
-        let bytes = size::round_up(bytes);
         let pool = self.open(pool)?;
         let _lock = self.lock_volume(&pool, name)?;
         let backend = self.backend(&pool)?;
         let mut record = self.present(&pool, name)?;
+        let bytes = size::round_up_to(bytes, backend.granularity(&pool, &record.parameters)?);
         if record.size == 0 {
             return Err(Error::new(
                 Kind::WrongState,

@@ -35,7 +35,7 @@ pub use ranges::{BLOCK, Range, Ranges};
 pub use reconcile::{Finding, Outcome};
 pub use usage::Usage;
 
-use crate::backend::{Abilities, Backend, Place};
+use crate::backend::{Abilities, Backend};
 use crate::catalog::Listing;
 use crate::lock::{self, Lock, Mode};
 use crate::plan::Conflict;
@@ -139,13 +139,12 @@ impl Engine {
         volumes.iter().map(allocated).collect()
     }
 
-    /// The path of the volume's own bytes, by which it can be told from every other; `None` where it
-    /// has none.
-    pub fn medium(&self, pool: &Name, name: &Name) -> Result<Option<PathBuf>> {
+    /// The path of the volume's own bytes, by which it can be told from every other as long as it lives;
+    /// `None` where it has none.
+    pub fn lasting_path(&self, pool: &Name, name: &Name) -> Result<Option<PathBuf>> {
         let pool = self.open(pool)?;
         let record = self.present(&pool, name)?;
-        let medium = self.backend(&pool)?.medium(&pool, &record, Place::Ready)?;
-        Ok(medium.map(|medium| medium.path))
+        self.backend(&pool)?.lasting_path(&pool, &record)
     }
 
     /// Where the volume is mounted on this node, its staging places included.
@@ -191,11 +190,18 @@ impl Engine {
     }
 
     fn lock_volume(&self, pool: &Pool, name: &Name) -> Result<Lock> {
-        self.if_wanted(lock::acquire(&pool.locks, &volume_key(name), Mode::Exclusive, self.wait)?)
+        self.if_wanted(self.take(pool, &volume_key(name), Mode::Exclusive, self.wait)?)
+    }
+
+    /// Takes a lock of the pool. What was known of the pool before may have changed until now.
+    fn take(&self, pool: &Pool, key: &str, mode: Mode, wait: Duration) -> Result<Lock> {
+        let lock = lock::acquire(&pool.locks, key, mode, wait)?;
+        pool.memory.forget();
+        Ok(lock)
     }
 
     fn lock_snapshot(&self, pool: &Pool, name: &Name) -> Result<Lock> {
-        self.if_wanted(lock::acquire(&pool.locks, &snapshot_key(name), Mode::Exclusive, self.wait)?)
+        self.if_wanted(self.take(pool, &snapshot_key(name), Mode::Exclusive, self.wait)?)
     }
 
     fn if_wanted(&self, lock: Lock) -> Result<Lock> {
@@ -206,24 +212,24 @@ impl Engine {
     }
 
     fn lock_group(&self, pool: &Pool, name: &Name) -> Result<Lock> {
-        self.if_wanted(lock::acquire(&pool.locks, &group_key(name), Mode::Exclusive, self.wait)?)
+        self.if_wanted(self.take(pool, &group_key(name), Mode::Exclusive, self.wait)?)
     }
 
     /// For those who only read the snapshot: any number of volumes can be made from it at once.
     fn share_snapshot(&self, pool: &Pool, name: &Name) -> Result<Lock> {
         let wait = self.wait.max(ORIGIN);
-        lock::acquire(&pool.locks, &snapshot_key(name), Mode::Shared, wait)
+        self.take(pool, &snapshot_key(name), Mode::Shared, wait)
     }
 
     /// For a clone of the volume: several of them take turns.
     fn lock_origin(&self, pool: &Pool, name: &Name) -> Result<Lock> {
         let wait = self.wait.max(ORIGIN);
-        lock::acquire(&pool.locks, &volume_key(name), Mode::Exclusive, wait)
+        self.take(pool, &volume_key(name), Mode::Exclusive, wait)
     }
 
     /// The lock under which promises are added up: held for a moment, never during long work.
     fn lock_promises(&self, pool: &Pool) -> Result<Lock> {
-        lock::acquire(&pool.locks, "promises", Mode::Exclusive, MOMENT)
+        self.take(pool, "promises", Mode::Exclusive, MOMENT)
     }
 }
 

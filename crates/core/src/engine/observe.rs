@@ -10,7 +10,8 @@ use crate::record::{Content, VolumeRecord};
 use crate::target::Target;
 use crate::{Error, Kind, Result};
 use becket_sys::mountinfo::{self, Entry};
-use becket_sys::{loop_device, point, space};
+use becket_sys::point::DeviceNumber;
+use becket_sys::{block_device, point, space};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -96,7 +97,7 @@ fn smallest(
     record: &VolumeRecord,
     devices: &[PathBuf],
 ) -> Result<u64> {
-    let sizes = devices.iter().map(|device| loop_device::size(device)).collect::<Vec<_>>();
+    let sizes = devices.iter().map(|device| block_device::size(device)).collect::<Vec<_>>();
     // Large enough is large enough, whoever's it is.
     if sizes.iter().all(|size| size.as_ref().is_ok_and(|size| *size >= record.size)) {
         return Ok(u64::MAX);
@@ -147,7 +148,7 @@ pub(super) fn spot(
     }
     // A device is written to through a read-only mount of its node, so there the mount says nothing.
     let readonly = match record.content {
-        Content::Block => loop_device::refuses_writes(point.node)?,
+        Content::Block => block_device::refuses_writes(point.node)?,
         _ => space::of(handle.as_fd(), &place.path())?.readonly,
     };
     Ok(Spot::Ours { readonly })
@@ -239,13 +240,26 @@ pub(super) fn is_on(entry: &Entry, devices: &[PathBuf]) -> bool {
             && entry.root == Path::new("/").join(device.file_name().unwrap_or_default());
         entry.source == *device
             || node
-            || loop_number(device)
-                .is_some_and(|number| entry.device == (loop_device::MAJOR, number))
+            || number(device).is_some_and(|number| {
+                entry.device == number || source_number(entry) == Some(number)
+            })
     })
 }
 
-fn loop_number(device: &Path) -> Option<u32> {
-    device.to_str()?.strip_prefix("/dev/loop")?.parse().ok()
+/// The number of the device that is mounted here, by the path that it was mounted by: btrfs has device
+/// numbers of its own, and devices have several names.
+fn source_number(entry: &Entry) -> Option<DeviceNumber> {
+    match entry.device.0 == 0 && entry.source.starts_with("/dev") {
+        true => number(&entry.source),
+        false => None,
+    }
+}
+
+/// The number of a device by its path, links to it included.
+fn number(device: &Path) -> Option<DeviceNumber> {
+    let found = rustix::fs::stat(device).ok()?;
+    (rustix::fs::FileType::from_raw_mode(found.st_mode) == rustix::fs::FileType::BlockDevice)
+        .then(|| (rustix::fs::major(found.st_rdev), rustix::fs::minor(found.st_rdev)))
 }
 
 /// The device of the filesystem that a directory is on, and the directory's path within it, which is

@@ -70,8 +70,16 @@ impl Engine {
             }
         }
         let dir = self.state.make_place(&new.name, new.path.as_deref())?;
-        let pool = match read_record(&dir)? {
-            Some(record) => self.state.pool(changed(record, new), dir)?,
+        let catalog = self.backend_named(&new.backend)?.catalog();
+        let record = match read_record(&dir)? {
+            Some(record) => Some(record),
+            None => catalog.recognise(&new.parameters)?,
+        };
+        let pool = match record {
+            Some(record) => {
+                adoptable(&record, new)?;
+                self.state.pool(changed(record, new), dir)?
+            }
             None => self.state.pool(new_record(new), dir)?,
         };
         // The record last: with it the directory is a pool, and a whole one.
@@ -168,6 +176,7 @@ impl Engine {
             }
             pool.dir.remove_dir(area)?;
         }
+        backend.catalog().dissolve(&pool)?;
         pool.dir.remove_file(PoolRecord::FILE)?;
         self.state.forget_pool(name).map(|()| true)
     }

@@ -95,7 +95,8 @@ impl Engine {
 
     fn bytes_of(&self, pool: &Pool, snapshot: &SnapshotRecord) -> Result<Medium> {
         self.backend(pool)?.snapshot_medium(pool, snapshot)?.ok_or_else(|| {
-            let what = format!("snapshot `{}` is a directory and has no blocks", snapshot.name);
+            let what =
+                format!("of snapshot `{}` it cannot be told which blocks it has", snapshot.name);
             Error::new(Kind::Unsupported, what).hint("compare its files instead")
         })
     }

@@ -238,7 +238,9 @@ fn unreadable(places: &[(String, Error)], findings: &mut Vec<Finding>) {
 }
 
 pub(super) fn attempt(pool: &Pool, kind: &str, name: &Name) -> Result<Option<Lock>> {
-    lock::attempt(&pool.locks, &format!("{kind}-{name}"), Mode::Exclusive)
+    let lock = lock::attempt(&pool.locks, &format!("{kind}-{name}"), Mode::Exclusive)?;
+    pool.memory.forget();
+    Ok(lock)
 }
 
 pub(super) fn repaired(what: String) -> Finding {

@@ -25,23 +25,25 @@ pub fn capacity(plugin: &Plugin, request: GetCapacityRequest) -> Result<GetCapac
     }
     let pool = expect_pool(plugin, pool)?;
     let capacity = plugin.engine.capacity(&pool)?;
-    let room = match class.provisioning {
+    let granule = plugin.engine.granularity(&pool, &class.parameters)?;
+    let usual = plugin.engine.provisioning(&pool)?;
+    let room = match class.provisioning.unwrap_or(usual) {
         Provisioning::Thin => capacity.thin,
         Provisioning::Thick => capacity.thick,
     };
     // One volume may take all of it, in whole granules.
-    let room = i64::try_from(room / size::GRANULE * size::GRANULE).unwrap_or(i64::MAX);
+    let room = i64::try_from(room / granule * granule).unwrap_or(i64::MAX);
     let contents = wanted.iter().map(|capability| capability.content(plugin.driver));
     let content = contents.collect::<Result<Vec<_>>>()?.into_iter().flatten().next();
     let content = content.or(class.content).unwrap_or(plugin.driver.filesystems()[0]);
     Ok(GetCapacityResponse {
         available_capacity: room,
         maximum_volume_size: Some(room),
-        minimum_volume_size: Some(smallest(content)),
+        minimum_volume_size: Some(smallest(content, granule)),
     })
 }
 
-fn smallest(content: Content) -> i64 {
-    let bytes = content.filesystem().map_or(size::GRANULE, becket_sys::filesystem::smallest);
-    i64::try_from(bytes).unwrap_or(i64::MAX)
+fn smallest(content: Content, granule: u64) -> i64 {
+    let bytes = content.filesystem().map_or(granule, becket_sys::filesystem::smallest);
+    i64::try_from(size::round_up_to(bytes, granule)).unwrap_or(i64::MAX)
 }

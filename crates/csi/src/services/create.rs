@@ -34,6 +34,7 @@ pub fn create(plugin: &Plugin, request: CreateVolumeRequest) -> Result<CreateVol
     refuse_elsewhere(plugin, &request.name, &pool)?;
     let kind = content.or(source.as_ref().map(|source| source.content));
     let kind = kind.unwrap_or(plugin.driver.filesystems()[0]);
+    let size = size(plugin, &id, &range, source.as_ref(), &class)?;
     let new = NewVolume {
         content,
         provisioning: class.provisioning,
@@ -41,7 +42,7 @@ pub fn create(plugin: &Plugin, request: CreateVolumeRequest) -> Result<CreateVol
         parameters: class.parameters,
         labels: class::labels(&request.name, &request.parameters),
         settings: Settings::read(&request.mutable_parameters, kind)?,
-        ..NewVolume::new(id.name.clone(), size(plugin, &id, &range, source.as_ref())?)
+        ..NewVolume::new(id.name.clone(), size)
     };
     let record = plugin.engine.create(&pool, &new)?;
     Ok(CreateVolumeResponse { volume: Some(volume(plugin, &id, &record)) })
@@ -178,7 +179,13 @@ fn refuse_elsewhere(plugin: &Plugin, name: &str, pool: &Name) -> Result<()> {
 
 /// A volume that is there keeps its size where that is within the range; a copy is as large as its
 /// source where nothing is said.
-fn size(plugin: &Plugin, id: &Identifier, range: &Range, source: Option<&From>) -> Result<u64> {
+fn size(
+    plugin: &Plugin,
+    id: &Identifier,
+    range: &Range,
+    source: Option<&From>,
+    class: &Class,
+) -> Result<u64> {
     let known = plugin.engine.state().knows_pool(&id.pool)?;
     let found = if known { plugin.engine.find_volume(&id.pool, &id.name)? } else { None };
     if let Some(found) = found {
@@ -194,7 +201,13 @@ fn size(plugin: &Plugin, id: &Identifier, range: &Range, source: Option<&From>) 
         };
     }
     let least = source.map_or(0, |source| source.size);
-    let chosen = range.choose(if source.is_some() { least } else { range::DEFAULT })?;
+    // The default pool is made with its first volume.
+    let granule = match known {
+        true => plugin.engine.granularity(&id.pool, &class.parameters)?,
+        false => size::GRANULE,
+    };
+    let open = if source.is_some() { least } else { range::DEFAULT };
+    let chosen = range.choose(open, granule)?;
     match chosen < least {
         true => Err(Error::new(
             Kind::OutOfRange,

@@ -1,6 +1,7 @@
 //! Growing: the storage first, by the controller; then the filesystem, on the node.
 
 use crate::capability::Capability;
+use crate::identifier::Identifier;
 use crate::plugin::Plugin;
 use crate::protocol::csi::{
     ControllerExpandVolumeRequest, ControllerExpandVolumeResponse, NodeExpandVolumeRequest,
@@ -22,7 +23,8 @@ pub fn expand(
     let range = Range::expect(request.capacity_range.as_ref())?;
     let (id, record) = plugin.volume(&request.volume_id)?;
     judge(plugin, &record, request.volume_capability.as_ref())?;
-    let record = plugin.engine.expand_storage(&id.pool, &id.name, size(&range, &record)?)?;
+    let record =
+        plugin.engine.expand_storage(&id.pool, &id.name, size(plugin, &id, &range, &record)?)?;
     Ok(ControllerExpandVolumeResponse {
         capacity_bytes: i64::try_from(record.size).unwrap_or(i64::MAX),
         node_expansion_required: record.content != Content::Directory,
@@ -30,7 +32,7 @@ pub fn expand(
 }
 
 /// The size to grow to, or the one that the volume has already.
-fn size(range: &Range, record: &VolumeRecord) -> Result<u64> {
+fn size(plugin: &Plugin, id: &Identifier, range: &Range, record: &VolumeRecord) -> Result<u64> {
     if range.holds(record.size) {
         return Ok(record.size);
     }
@@ -40,7 +42,7 @@ fn size(range: &Range, record: &VolumeRecord) -> Result<u64> {
             format!("volume `{}` is larger than that, and none shrinks", record.name),
         ));
     }
-    range.choose(record.size)
+    range.choose(record.size, plugin.engine.granularity(&id.pool, &record.parameters)?)
 }
 
 fn judge(
@@ -72,7 +74,7 @@ pub fn expand_on_node(
     let range = Range::read(request.capacity_range.as_ref())?;
     judge(plugin, &record, request.volume_capability.as_ref())?;
     stage::expect_at(plugin, &id, &request.volume_path)?;
-    let grown = plugin.engine.expand(&id.pool, &id.name, size(&range, &record)?);
+    let grown = plugin.engine.expand(&id.pool, &id.name, size(plugin, &id, &range, &record)?);
     let record = grown.map_err(|error| match error.kind() {
         // This process may not grow it while it is mounted, which its next staging will make good.
         Kind::Denied => Error::new(Kind::WrongState, error.message())

@@ -4,6 +4,7 @@ use crate::driver::Driver;
 use crate::options::Options;
 use becket_backends::directory::template::{self, Identity};
 use becket_backends::directory::{LIMIT, TEMPLATE};
+use becket_backends::lvm::{LVCREATE_OPTIONS, WIPE};
 use becket_core::engine::{NewVolume, ON_UNMOUNT, Publication};
 use becket_core::error::shown;
 use becket_core::record::{Content, Provisioning, VolumeRecord};
@@ -17,7 +18,7 @@ pub(super) struct Request {
     /// What the options say of its content; `None` where they leave it open.
     content: Option<Content>,
     size: Option<u64>,
-    provisioning: Provisioning,
+    provisioning: Option<Provisioning>,
     parameters: BTreeMap<String, String>,
 }
 
@@ -27,24 +28,25 @@ impl Request {
         options.allow(driver.options())?;
         // The name is never guessed from `pvOrVolumeName`: for a volume written into a pod that is
         // the name in the pod's spec, which other pods use for other volumes.
-        let name = options.own("name").ok_or_else(|| {
+        let name = either(options, "name", "volumeID")?.ok_or_else(|| {
             Error::new(Kind::Invalid, "option `name` is missing")
                 .hint("set it in the volume's options to the name of the volume in its pool")
         })?;
+        let pool = either(options, "pool", "volumegroup")?;
         let content = match (driver, options.kubernetes("fsType")) {
             (Driver::Directory, _) => Some(Content::Directory),
-            (Driver::Image, Some(kind)) => Some(Content::of_filesystem(kind)?),
-            (Driver::Image, None) => None,
+            (Driver::Image | Driver::Lvm, Some(kind)) => Some(Content::of_filesystem(kind)?),
+            (Driver::Image | Driver::Lvm, None) => None,
         };
-        let parameters = [LIMIT, TEMPLATE, ON_UNMOUNT];
+        let parameters = [LIMIT, TEMPLATE, ON_UNMOUNT, LVCREATE_OPTIONS, WIPE];
         let parameters = parameters
             .iter()
             .filter_map(|key| Some((key.to_string(), options.own(key)?.to_owned())));
         Ok(Request {
-            pool: Name::new(options.own("pool").unwrap_or(driver.default_pool()))?,
+            pool: Name::new(pool.unwrap_or(driver.default_pool()))?,
             name: Name::new(name)?,
             content,
-            size: options.own("size").map(size::parse).transpose()?,
+            size: options.own("size").map(|size| read_size(driver, size)).transpose()?,
             provisioning: provisioning(options.own("provisioning"))?,
             parameters: parameters.collect(),
         })
@@ -143,10 +145,35 @@ impl Request {
     }
 }
 
-fn provisioning(text: Option<&str>) -> Result<Provisioning> {
+/// One option by either of its names. The second is that of Kubernetes' own example of such a driver, whose
+/// manifests are to run as they are; a driver that has no such option has refused it by now.
+fn either<'a>(options: &'a Options, name: &str, classic: &str) -> Result<Option<&'a str>> {
+    match (options.own(name), options.own(classic)) {
+        (Some(one), Some(other)) if one != other => Err(Error::new(
+            Kind::Invalid,
+            format!("options `{name}` and `{classic}` are the same and say different things"),
+        )),
+        (one, other) => Ok(one.or(other)),
+    }
+}
+
+/// A size; for logical volumes also as LVM writes it, `1000m` being 1,000 MiB.
+fn read_size(driver: Driver, text: &str) -> Result<u64> {
+    let unit = text.char_indices().last().filter(|_| driver == Driver::Lvm);
+    match unit {
+        Some((end, 'k' | 'm' | 'g' | 't' | 'p')) => {
+            let (number, unit) = text.split_at(end);
+            size::parse(&format!("{number}{}i", unit.to_ascii_uppercase()))
+        }
+        _ => size::parse(text),
+    }
+}
+
+fn provisioning(text: Option<&str>) -> Result<Option<Provisioning>> {
     match text {
-        None | Some("thin") => Ok(Provisioning::Thin),
-        Some("thick") => Ok(Provisioning::Thick),
+        None => Ok(None),
+        Some("thin") => Ok(Some(Provisioning::Thin)),
+        Some("thick") => Ok(Some(Provisioning::Thick)),
         Some(other) => Err(Error::new(
             Kind::Invalid,
             format!("provisioning `{}` is neither thin nor thick", shown(other)),

@@ -45,6 +45,11 @@ impl Engine {
         }
         let still = used.iter().map(|(volume, _)| find_root(backend, pool, volume));
         let still = still.collect::<Result<Vec<_>>>()?;
+        if let [first, ..] = still.as_slice()
+            && !backend.abilities(pool)?.snapshots_while_frozen
+        {
+            return Err(in_use(first.volume, "volumes of this pool cannot be held still together"));
+        }
         let copy = |members: &[&Member], progress: &dyn Progress| {
             members.iter().try_for_each(|(volume, snapshot)| {
                 backend.copy_to_snapshot(pool, volume, snapshot, progress)

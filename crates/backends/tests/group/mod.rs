@@ -1,0 +1,116 @@
+//! Volume groups for tests, on loop devices, removed when dropped.
+
+use super::scratch::Scratch;
+use becket_backends::Lvm;
+use becket_backends::lvm::setup::{self, Ground as Setup};
+use becket_core::contract::Ground;
+use becket_core::engine::NewPool;
+use becket_core::record::Content;
+use becket_core::{Engine, Name, State};
+use becket_sys::child;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// A device for a volume group, and what stands on it.
+pub(crate) struct Group {
+    pub(crate) device: PathBuf,
+    pub(crate) name: String,
+    scratch: Scratch,
+}
+
+/// True where there is a device mapper; else the reason is printed.
+pub(crate) fn can_run() -> bool {
+    let control = Path::new("/dev/mapper/control").exists();
+    let lvm = child::find("lvm").is_some();
+    if !control || !lvm {
+        let missing = if control { "`lvm`" } else { "a device mapper" };
+        eprintln!("not checked: this host has no {missing}; `cargo xtask guest` runs these tests");
+    }
+    control && lvm
+}
+
+/// Runs a program that must succeed, and gives what it wrote.
+pub(crate) fn must(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    let words = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}: {words}{errors}");
+    words.trim().to_owned()
+}
+
+impl Group {
+    /// A blank device of this size, and a name for a group on it.
+    pub(crate) fn new(size: u64) -> Group {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("t{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let scratch = Scratch::new(&name);
+        let file = scratch.path().join("device");
+        std::fs::File::create(&file).unwrap().set_len(size).unwrap();
+        let device = must("losetup", &["--find", "--show", file.to_str().unwrap()]);
+        Group { device: device.into(), name, scratch }
+    }
+
+    /// The parameters of a pool on it; the volume group is made for them.
+    pub(crate) fn set_up(&self, thin: bool) -> NewPool {
+        let pool = Name::new("pool").unwrap();
+        let plan = setup::plan(&Setup {
+            pool: pool.clone(),
+            group: Some(self.name.clone()),
+            devices: vec![self.device.clone()],
+            thin_pool: thin.then(|| "thin".to_owned()),
+        });
+        let parameters = setup::carry_out(&plan.unwrap()).unwrap();
+        let path = Some(self.scratch.path().join("pool"));
+        NewPool { parameters, path, ..NewPool::new(pool, "lvm") }
+    }
+
+    /// The state directory of the node.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.scratch.path().join("state")
+    }
+
+    /// A pool in a new group, as the contract wants it.
+    pub(crate) fn ground(self, thin: bool, contents: &[Content]) -> Ground {
+        let state = self.state();
+        let engines = Box::new(move |wait: Duration| {
+            Engine::new(State::new(&state), vec![Box::new(Lvm)]).waiting(wait)
+        });
+        let new = self.set_up(thin);
+        engines(Duration::ZERO).create_pool(&new).unwrap();
+        let root = self.scratch.path().join("kubelet");
+        std::fs::create_dir(&root).unwrap();
+        Ground {
+            engines,
+            contents: contents.to_vec(),
+            backend: Box::new(Lvm),
+            pool: new.name,
+            root,
+            limits: true,
+            thick: !thin,
+            keep: Box::new(self),
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // What a failed check left mounted is unmounted first, deepest first.
+        let table = becket_sys::mountinfo::read().unwrap();
+        let below = table.iter().filter(|entry| entry.point.starts_with(self.scratch.path()));
+        let mut points: Vec<_> = below.map(|entry| entry.point.clone()).collect();
+        points.reverse();
+        for point in points {
+            let _ = becket_sys::mount::unmount(&point);
+        }
+        let removed = Command::new("vgremove").args(["--force", "--yes", &self.name]).output();
+        if let Ok(output) = removed
+            && !output.status.success()
+        {
+            eprintln!("left: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        let device = self.device.to_string_lossy();
+        let _ = Command::new("losetup").args(["--detach", &device]).output();
+    }
+}
