@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// A loop device that goes away with its last user.
 pub(crate) const WHILE_USED: loop_device::Options =
-    loop_device::Options { readonly: false, autoclear: true };
+    loop_device::Options { readonly: false, autoclear: true, label: "" };
 
 /// For this long a filesystem may be held still.
 const LONGEST: Duration = Duration::from_secs(30);

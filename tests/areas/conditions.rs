@@ -210,8 +210,8 @@ fn a_lock_that_another_process_holds_is_waited_for_but_not_for_ever() {
     node.image(&["mount", &pod, &json]).succeeds();
     node.image(&["unmount", &pod]).succeeds();
     let locks = names_below(&node.path("state/locks"));
-    let file = locks.iter().map(|pool| pool.join("volume-v.lock")).find(|file| file.exists());
-    let held = std::fs::File::open(file.unwrap()).unwrap();
+    let pool = locks.iter().find(|place| place.is_dir()).unwrap();
+    let held = std::fs::File::create(pool.join("volume-v.lock")).unwrap();
     rustix::fs::flock(&held, FlockOperation::LockExclusive).unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| node.becket(&["volume", "delete", "v"]).fails(1, &["another operation"]));

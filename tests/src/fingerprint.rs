@@ -11,7 +11,7 @@ const SMALL: u64 = 64 * 1024;
 
 /// All entries below a directory, the mounts there, and the loop devices of files there.
 ///
-/// Not compared: empty lock files, which stay by design, and the times of directories.
+/// Not compared: locks and what is noted beside them, and the times of directories.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fingerprint(BTreeMap<String, String>);
 

@@ -21,7 +21,8 @@ pub fn everything() -> Outcome {
     stages.take("guest", guest);
     stages.take("tests", || {
         let arguments = ["test", "--workspace", "--no-fail-fast"];
-        cargo(&arguments).env("BECKET", &binary).run()
+        // Apart, as the soak is: see there.
+        apart(cargo(&arguments)).env("BECKET", &binary).run()
     });
     stages.take("crash sample", || crash_matrix::run(&binary, true));
     // The choices of one run every time, and those of another one.

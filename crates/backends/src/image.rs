@@ -143,16 +143,17 @@ impl Backend for Image {
         hold: Hold,
     ) -> Result<Source> {
         let autoclear = hold == Hold::WhileUsed;
+        let label = if autoclear { String::new() } else { pool.label_of(&volume.name).staged() };
         let device = match attached(pool, volume, place, false)? {
             Some(device) => {
                 if !autoclear {
-                    device.set_autoclear(false)?;
+                    device.hold(&label)?;
                 }
                 device
             }
             None => {
                 let image = open_image::<VolumeRecord>(pool, &volume.name, place, OFlags::RDWR)?;
-                let options = loop_device::Options { readonly: false, autoclear };
+                let options = loop_device::Options { readonly: false, autoclear, label: &label };
                 loop_device::attach(&image.file, &image.path, options)?
             }
         };
@@ -167,7 +168,9 @@ impl Backend for Image {
             Some(device) => device,
             None => {
                 let image = open_image::<VolumeRecord>(pool, &volume.name, place, OFlags::RDONLY)?;
-                let options = loop_device::Options { readonly: true, autoclear: false };
+                let label = pool.label_of(&volume.name).staged();
+                let options =
+                    loop_device::Options { readonly: true, autoclear: false, label: &label };
                 loop_device::attach(&image.file, &image.path, options)?
             }
         };

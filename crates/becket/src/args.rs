@@ -55,7 +55,7 @@ pub(crate) enum Command {
     /// Make, list, look at and delete pools
     #[command(subcommand)]
     Pool(PoolCommand),
-    /// Make, list, look at, grow and delete volumes
+    /// Make, list, look at, grow, release and delete volumes
     #[command(subcommand)]
     Volume(VolumeCommand),
     /// Take, list, look at and delete snapshots
@@ -185,6 +185,20 @@ pub(crate) enum VolumeCommand {
         /// The new size, such as 10Gi
         #[arg(long, value_parser = size::parse)]
         size: u64,
+    },
+    /// Take back the claim of a node that is gone and will not give it back itself
+    ///
+    /// A CSI driver that serves with --attach claims a volume for a node and keeps that with the
+    /// volume. Make sure that nothing on the node still writes to the volume: another node may have
+    /// it then. What is mounted stays mounted.
+    Release {
+        /// The volume
+        name: Name,
+        #[command(flatten)]
+        at: InPool,
+        /// The node, as `volume show` names it
+        #[arg(long)]
+        node: String,
     },
     /// Delete a volume that nothing uses; it goes to the trash
     Delete {

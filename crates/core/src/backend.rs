@@ -65,7 +65,8 @@ pub struct Medium {
 pub enum Hold {
     /// Until its last user is gone: for what is going to be mounted.
     WhileUsed,
-    /// Until it is detached: for raw block, whose users the kernel does not count.
+    /// Until it is detached: for raw block, whose users the kernel does not count. A loop device has the
+    /// volume's [`DeviceLabel`](crate::device_label::DeviceLabel) then, which says that it is staged.
     UntilDetached,
 }
 

@@ -17,6 +17,7 @@ mod groups;
 mod groups_cut;
 mod growth;
 mod health;
+mod held;
 mod limits;
 mod moments;
 mod mounting;
@@ -25,6 +26,7 @@ mod reconciling;
 mod removal;
 mod requests;
 mod sharing;
+mod traces;
 
 use crate::backend::{Backend, Place};
 use crate::engine::{Engine, NewVolume, Publication};
@@ -75,6 +77,8 @@ pub fn run(make: &dyn Fn() -> Ground) {
         ("sharing", sharing::CHECKS),
         ("reconciling", reconciling::CHECKS),
         ("block", block::CHECKS),
+        ("held devices", held::CHECKS),
+        ("traces", traces::CHECKS),
         ("requests", requests::CHECKS),
         ("ranges", ranges::CHECKS),
         ("health", health::CHECKS),

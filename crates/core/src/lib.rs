@@ -12,6 +12,7 @@ pub mod backend;
 pub mod catalog;
 #[cfg(feature = "contract")]
 pub mod contract;
+pub mod device_label;
 pub mod engine;
 pub mod error;
 pub mod lock;

@@ -3,6 +3,9 @@
 //! The kernel drops a lock with its process, so a killed callout never leaves one behind. The programs
 //! that a process runs share its lock, though: one that outlives it is still writing to the volume, and
 //! keeps others off until it ends.
+//!
+//! A lock's file goes with the lock, so what never was leaves none, whatever ids are asked for. Only who
+//! has the lock alone removes the file, and who has locked a file that was removed begins again.
 
 use crate::{Error, Kind, Result};
 use becket_sys::Errno;
@@ -17,6 +20,8 @@ use std::time::{Duration, Instant};
 #[must_use = "the lock is released when this is dropped"]
 pub struct Lock {
     file: File,
+    dir: Dir,
+    name: String,
 }
 
 /// Who else may hold the lock.
@@ -62,29 +67,46 @@ pub fn attempt(dir: &Dir, key: &str, mode: Mode) -> Result<Option<Lock>> {
             Err(Errno::WOULDBLOCK) => return Ok(None),
             Err(errno) => return Err(failed(errno)),
         }
-        // The file may have been removed with what it locked since it was opened: then the lock is
-        // on nothing, and the next one to come makes a new file.
-        if rustix::fs::fstat(&file).map_err(failed)?.st_nlink > 0 {
+        // The file may have been removed since it was opened: then the lock is on nothing, and the
+        // next one to come makes a new file.
+        if is_there(&file).map_err(failed)? {
             rustix::io::fcntl_setfd(&file, FdFlags::empty()).map_err(failed)?;
-            return Ok(Some(Lock { file }));
+            return Ok(Some(Lock { file, dir: dir.open_dir(".")?, name }));
         }
     }
 }
 
-impl Lock {
-    /// Removes the file of an exclusive lock on something that does not exist any more, and releases
-    /// it.
-    pub fn retire(self, dir: &Dir, key: &str) -> Result<()> {
-        Ok(dir.remove_file(file_name(key))?)
-    }
-}
+/// How the names of lock files end.
+const ENDING: &str = ".lock";
 
 fn file_name(key: &str) -> String {
-    format!("{key}.lock")
+    format!("{key}{ENDING}")
+}
+
+/// True while the file has its name. Only who has it locked alone takes the name away, so it is the file
+/// that everybody finds by it.
+fn is_there(file: &File) -> rustix::io::Result<bool> {
+    Ok(rustix::fs::fstat(file)?.st_nlink > 0)
+}
+
+/// Removes the files of locks that nobody holds: processes that were killed left them.
+pub fn sweep(dir: &Dir) -> Result<()> {
+    for name in dir.names()? {
+        if let Some(key) = name.strip_suffix(ENDING) {
+            drop(attempt(dir, key, Mode::Exclusive)?);
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        // The last of several readers is the one that gets it for itself. A file that cannot be removed
+        // is in nobody's way.
+        let alone = rustix::fs::flock(&self.file, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if alone && is_there(&self.file).unwrap_or(false) {
+            let _ = self.dir.remove_file(&self.name);
+        }
         // Closing would not do: a child that another thread is just spawning may hold a copy.
         let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }
@@ -93,6 +115,7 @@ impl Drop for Lock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     #[test]
     fn a_held_lock_is_busy_and_a_dropped_one_is_free() {
@@ -117,19 +140,47 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_on_a_removed_file_is_not_taken_for_one() {
+    fn a_lock_that_nobody_holds_leaves_no_file() {
         let place = tempfile::tempdir().unwrap();
         let dir = Dir::open(place.path()).unwrap();
-        let held = attempt(&dir, "volume", Mode::Exclusive).unwrap().unwrap();
-        let waiting = std::thread::scope(|scope| {
-            let dir = &dir;
-            let waiting = scope
-                .spawn(move || acquire(dir, "volume", Mode::Exclusive, Duration::from_secs(10)));
-            std::thread::sleep(Duration::from_millis(10));
-            held.retire(dir, "volume").unwrap();
-            waiting.join().unwrap().unwrap()
+        let one = attempt(&dir, "snapshot", Mode::Shared).unwrap();
+        let other = attempt(&dir, "snapshot", Mode::Shared).unwrap();
+        drop(one);
+        assert!(attempt(&dir, "snapshot", Mode::Exclusive).unwrap().is_none(), "a reader lost it");
+        drop(other);
+        drop(attempt(&dir, "volume", Mode::Exclusive).unwrap());
+        assert_eq!(dir.names().unwrap(), Vec::<String>::new());
+        // Killed processes leave theirs.
+        let held = attempt(&dir, "held", Mode::Shared).unwrap();
+        std::fs::write(place.path().join("killed.lock"), b"").unwrap();
+        sweep(&dir).unwrap();
+        assert_eq!(dir.names().unwrap(), ["held.lock"]);
+        drop(held);
+    }
+
+    #[test]
+    fn a_lock_is_one_persons_although_its_file_comes_and_goes() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = Dir::open(place.path()).unwrap();
+        let (readers, writers) = (AtomicU32::new(0), AtomicU32::new(0));
+        let work = |number: u32| {
+            let mode = if number.is_multiple_of(4) { Mode::Shared } else { Mode::Exclusive };
+            for _ in 0..400 {
+                let lock = acquire(&dir, "volume", mode, Duration::from_secs(60)).unwrap();
+                let own = if mode == Mode::Shared { &readers } else { &writers };
+                let before = own.fetch_add(1, Ordering::SeqCst);
+                std::thread::yield_now();
+                let others = if mode == Mode::Shared { &writers } else { &readers };
+                assert_eq!(others.load(Ordering::SeqCst), 0, "a reader and a writer hold it");
+                assert!(mode == Mode::Shared || before == 0, "two writers hold it");
+                own.fetch_sub(1, Ordering::SeqCst);
+                drop(lock);
+            }
+        };
+        let work = &work;
+        std::thread::scope(|scope| {
+            (0..8).for_each(|number| drop(scope.spawn(move || work(number))));
         });
-        assert!(attempt(&dir, "volume", Mode::Exclusive).unwrap().is_none(), "two hold it");
-        drop(waiting);
+        assert_eq!(dir.names().unwrap(), Vec::<String>::new());
     }
 }

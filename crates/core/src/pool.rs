@@ -2,18 +2,21 @@
 //!
 //! ```text
 //! <state>/pools/<name>             a pool, or a symbolic link to where it is
-//! <state>/locks/<pool uuid>/       one lock file per volume and snapshot
+//! <state>/locks/<pool uuid>/       the locks of volumes and snapshots at work
 //! <state>/staged/<pool>/<volume>/  where mount-only drivers stage
 //! ```
 //!
 //! Nothing else is kept: a pool carries its own identity and its volumes' records, and what is
 //! mounted is asked of the kernel.
 
+use crate::device_label::{DeviceLabel, StateIdentity};
 use crate::memory::Memory;
 use crate::record::{self, PoolRecord, Record};
 use crate::{Error, Kind, Name, Result};
 use becket_sys::Errno;
 use becket_sys::beneath::{self, Dir};
+use becket_sys::point;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 /// The state directory unless told otherwise.
@@ -42,6 +45,8 @@ pub struct Pool {
     pub locks: Dir,
     /// Below which mount-only drivers stage its volumes, one directory each.
     pub staged: PathBuf,
+    /// The state directory of the node that has opened it.
+    pub state: StateIdentity,
     /// What its backend has read of it in this operation.
     pub memory: Memory,
 }
@@ -55,6 +60,12 @@ impl State {
     /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What tells it from every other.
+    pub fn identity(&self) -> Result<StateIdentity> {
+        let found = point::look_at(Dir::open(&self.path)?.as_fd(), &self.path)?;
+        Ok((found.device, found.inode))
     }
 
     /// Below which mount-only drivers stage: `<state>/staged`.
@@ -112,7 +123,8 @@ impl State {
     pub(crate) fn pool(&self, record: PoolRecord, dir: Dir) -> Result<Pool> {
         let locks = beneath::ensure_path(&self.path.join("locks").join(record.uuid.to_string()))?;
         let staged = self.staged().join(&record.name);
-        Ok(Pool { record, dir, locks, staged, memory: Memory::default() })
+        let state = self.identity()?;
+        Ok(Pool { record, dir, locks, staged, state, memory: Memory::default() })
     }
 
     /// The names of this node's pools.
@@ -170,5 +182,10 @@ impl Pool {
     /// The pool's name.
     pub fn name(&self) -> &Name {
         &self.record.name
+    }
+
+    /// What is written on the devices of its raw block volume `name`.
+    pub fn label_of(&self, name: &Name) -> DeviceLabel {
+        DeviceLabel::new(self.state, self.name(), name)
     }
 }

@@ -226,7 +226,7 @@ mod tests {
         let image = tempfile::NamedTempFile::new().unwrap();
         image.as_file().set_len(256 << 20).unwrap();
         filesystem::make(kind, image.path(), [7; 16], true).unwrap();
-        let options = loop_device::Options { readonly: false, autoclear: true };
+        let options = loop_device::Options { readonly: false, autoclear: true, label: "" };
         let device = loop_device::attach(image.as_file(), image.path(), options).unwrap();
         let compress = [("compress-force", Some("zlib"))];
         let mounted = mount::filesystem("btrfs", &device.path(), &compress).unwrap();

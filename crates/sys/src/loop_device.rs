@@ -4,20 +4,22 @@
 //! With autoclear the kernel detaches the device when its last user closes it: a mounted
 //! filesystem is a user, a dead process is not.
 
+mod status;
+
+pub use status::{LONGEST_LABEL, Status};
+
 use crate::error::{Context, Result};
 use crate::point::DeviceNumber;
 use crate::{Errno, Error};
 use rustix::fs::{Mode, OFlags};
-use rustix::ioctl::{Getter, IntegerSetter, NoArg, Setter};
+use rustix::ioctl::{IntegerSetter, NoArg, Setter};
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 const LOOP_CTL_GET_FREE: u32 = 0x4C82;
 const LOOP_CONFIGURE: u32 = 0x4C0A;
 const LOOP_CLR_FD: u32 = 0x4C01;
-const LOOP_SET_STATUS64: u32 = 0x4C04;
-const LOOP_GET_STATUS64: u32 = 0x4C05;
 const LOOP_SET_CAPACITY: u32 = 0x4C07;
 
 const LO_FLAGS_READ_ONLY: u32 = 1;
@@ -66,11 +68,13 @@ struct Config {
 
 /// How an image is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
+pub struct Options<'a> {
     /// The device refuses writes.
     pub readonly: bool,
     /// The kernel detaches the device when its last user is gone.
     pub autoclear: bool,
+    /// What is written on it, [`LONGEST_LABEL`] bytes at most.
+    pub label: &'a str,
 }
 
 /// An open loop device with an image attached.
@@ -86,7 +90,7 @@ pub struct LoopDevice {
 ///
 /// The caller must have made sure, under its own lock, that the image is attached nowhere else: the
 /// kernel does not.
-pub fn attach(image: &File, name: &Path, options: Options) -> Result<LoopDevice> {
+pub fn attach(image: &File, name: &Path, options: Options<'_>) -> Result<LoopDevice> {
     let control_path = Path::new("/dev/loop-control");
     let control = open(control_path, OFlags::RDWR).map_err(|error| match error.errno {
         Errno::NOENT | Errno::NODEV => error.detail("this kernel has no loop devices"),
@@ -118,7 +122,7 @@ fn free_number(control: &File) -> Result<u32> {
     }
 }
 
-fn configure(device: &File, image: &File, options: Options) -> rustix::io::Result<()> {
+fn configure(device: &File, image: &File, options: Options<'_>) -> rustix::io::Result<()> {
     let mut flags = match rustix::fs::fstatfs(image)?.f_type as i64 {
         BTRFS => 0,
         _ => LO_FLAGS_DIRECT_IO,
@@ -132,7 +136,7 @@ fn configure(device: &File, image: &File, options: Options) -> rustix::io::Resul
     let config = Config {
         fd: image.as_raw_fd() as u32,
         block_size: SECTOR,
-        info: Info { flags, ..empty_info() },
+        info: Info { flags, file_name: status::written(options.label)?, ..empty_info() },
         reserved: [0; 8],
     };
     // SAFETY: LOOP_CONFIGURE reads one `struct loop_config`, which `Config` mirrors field by field.
@@ -253,24 +257,6 @@ impl LoopDevice {
         }
     }
 
-    /// True when the image was attached read-only.
-    pub fn readonly(&self) -> Result<bool> {
-        let info = self.info().on("read status of", self.path())?;
-        Ok(info.flags & LO_FLAGS_READ_ONLY != 0)
-    }
-
-    /// Lets the kernel detach this device when its last user is gone, or keeps it attached.
-    pub fn set_autoclear(&self, on: bool) -> Result<()> {
-        let mut info = self.info().on("read status of", self.path())?;
-        info.flags =
-            if on { info.flags | LO_FLAGS_AUTOCLEAR } else { info.flags & !LO_FLAGS_AUTOCLEAR };
-        // SAFETY: LOOP_SET_STATUS64 reads one `struct loop_info64`, which `Info` mirrors.
-        unsafe {
-            rustix::ioctl::ioctl(&self.file, Setter::<{ LOOP_SET_STATUS64 }, Info>::new(info))
-        }
-        .on("set status of", self.path())
-    }
-
     /// Takes over the size that the image has grown to.
     pub fn refresh_size(&self) -> Result<()> {
         // SAFETY: LOOP_SET_CAPACITY ignores its argument.
@@ -286,13 +272,6 @@ impl LoopDevice {
         } {
             Err(Errno::NXIO) => Ok(()),
             other => other.on("detach", self.path()),
-        }
-    }
-
-    fn info(&self) -> rustix::io::Result<Info> {
-        // SAFETY: LOOP_GET_STATUS64 fills one `struct loop_info64`, which `Info` mirrors.
-        unsafe {
-            rustix::ioctl::ioctl(self.file.as_fd(), Getter::<{ LOOP_GET_STATUS64 }, Info>::new())
         }
     }
 }

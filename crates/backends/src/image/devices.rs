@@ -36,7 +36,7 @@ pub(super) fn attached(
     readonly: bool,
 ) -> Result<Option<LoopDevice>> {
     for device in devices(pool, volume, place)? {
-        if device.readonly()? == readonly {
+        if device.status()?.is_some_and(|status| status.readonly == readonly) {
             return Ok(Some(device));
         }
     }

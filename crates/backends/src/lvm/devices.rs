@@ -122,7 +122,7 @@ pub(super) fn readonly(group: &Group, logical: &Logical) -> Result<Source> {
     let device = match attached.into_iter().next() {
         Some(device) => device,
         None => {
-            let options = loop_device::Options { readonly: true, autoclear: false };
+            let options = loop_device::Options { readonly: true, autoclear: false, label: "" };
             loop_device::attach(&medium.file, &medium.path, options)?
         }
     };

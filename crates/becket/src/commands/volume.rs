@@ -3,6 +3,7 @@
 use crate::args::{VolumeCommand, VolumeCreate};
 use crate::output::{self, Form};
 use becket_core::engine::NewVolume;
+use becket_core::error::shown;
 use becket_core::record::{Content, Origin, OriginKind, Provisioning, VolumeRecord};
 use becket_core::{Engine, Name, Result, size};
 use serde::Serialize;
@@ -24,12 +25,28 @@ pub(super) fn run(engine: &Engine, command: &VolumeCommand, form: Form) -> Resul
             }
             show(engine, &at.pool, name, form)
         }
+        VolumeCommand::Release { name, at, node } => release(engine, &at.pool, name, node, form),
         VolumeCommand::Delete { name, at } => {
             let existed = engine.delete(&at.pool, name)?;
             super::say_deleted(engine, &at.pool, "volume", name, existed)?;
             Ok(())
         }
     }
+}
+
+/// Takes back the claim of one node. A volume that does not exist is an error: nothing of it is to be had.
+fn release(engine: &Engine, pool: &Name, name: &Name, node: &str, form: Form) -> Result<()> {
+    engine.volume(pool, name)?;
+    let shown = shown(node);
+    match engine.release_claim(pool, name, Some(node))? {
+        true => {
+            output::say(format_args!("volume `{name}` is not claimed by node `{shown}` any more"))
+        }
+        false => output::say(format_args!(
+            "volume `{name}` is not claimed by node `{shown}`; nothing was released"
+        )),
+    }
+    show(engine, pool, name, form)
 }
 
 fn create(engine: &Engine, new: &VolumeCreate, form: Form) -> Result<()> {
@@ -133,6 +150,10 @@ fn show(engine: &Engine, pool: &Name, name: &Name, form: Form) -> Result<()> {
         ("created", record.created.clone()),
     ];
     fields.extend(record.parameters.iter().map(|(key, value)| (key.as_str(), value.clone())));
+    fields.extend(record.claims.iter().map(|claim| {
+        let access = if claim.readonly { ", read-only" } else { "" };
+        ("claimed by", format!("node {}{access}", shown(&claim.node)))
+    }));
     fields.extend(view.mounts.iter().flatten().map(|path| ("mounted at", path.clone())));
     output::object(form, &view, &fields)
 }

@@ -5,6 +5,7 @@ use crate::record::TrashKind;
 
 pub(super) const CHECKS: &[Check] = &[
     (what_is_in_use_is_not_deleted, "what is in use is not deleted"),
+    (what_others_copied_is_waited_for, "mounts that others have copied are waited for, and kept"),
     (deleting_goes_through_the_trash, "deleting goes through the trash, and back"),
     (emptying_the_trash_is_for_good, "emptying the trash is for good"),
     (an_absent_volume_is_deleted_already, "an absent volume of a healthy pool is deleted already"),
@@ -37,6 +38,37 @@ fn what_is_in_use_is_not_deleted(ground: &Ground) {
         must(delete(), "delete it again");
         let looked = ground.engine().volume(&ground.pool, &named(name));
         refused(looked, Kind::NotFound, "the deleted volume");
+    }
+}
+
+/// A copy of the mount that is in no table we can read, as a container has of all mounts while it is being
+/// started.
+fn copy_of_mount(path: &Path) -> mount::Detached {
+    must(mount::view_of(File::open(path).unwrap().as_fd(), path).map_err(Error::from), "copy")
+}
+
+fn what_others_copied_is_waited_for(ground: &Ground) {
+    for content in ground.mountable().filter(|content| *content != Content::Directory) {
+        let name = content.name();
+        ground.create(name, content);
+        let staged = ground.stage(name);
+        write(&staged.join("data"), b"kept");
+        let lasting = copy_of_mount(&staged);
+        ground.unstage(name);
+        let deleted = ground.engine().delete(&ground.pool, &named(name));
+        let refusal = refused(deleted, Kind::InUse, "deleting what a container has");
+        assert!(refusal.advice().unwrap().contains("container"), "{refusal}");
+        drop(lasting);
+        expect_file(&ground.stage(name).join("data"), b"kept");
+        let passing = copy_of_mount(&staged);
+        ground.unstage(name);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(300));
+                drop(passing);
+            });
+            must(ground.engine().delete(&ground.pool, &named(name)), "delete beside a container");
+        });
     }
 }
 

@@ -69,8 +69,11 @@ pub(super) fn forget_all(pool: &Pool, name: &Name) -> Result<()> {
 }
 
 fn file(name: &Name) -> String {
-    format!("volume-{name}.asked")
+    format!("volume-{name}{NOTES}")
 }
+
+/// How the names of such notes end.
+pub(super) const NOTES: &str = ".asked";
 
 fn key(place: &Path) -> String {
     place.to_string_lossy().into_owned()

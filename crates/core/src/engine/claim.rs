@@ -30,7 +30,10 @@ impl Engine {
                 Kind::InUse,
                 format!("volume `{name}` is attached to node `{}`", other.node),
             )
-            .hint("detach it there first"));
+            .hint(
+                "detach it there first; `becket volume release` takes back the claim of a node that \
+                 is gone",
+            ));
         }
         record.claims.push(claim.clone());
         self.backend(&pool)?.catalog().save(&pool, &record)?;
@@ -38,17 +41,20 @@ impl Engine {
     }
 
     /// Takes a node's claim back, or, without a node, every claim. A volume that is not there, or not
-    /// claimed, is released already.
-    pub fn release_claim(&self, pool: &Name, name: &Name, node: Option<&str>) -> Result<()> {
+    /// claimed, is released already, and the answer is false.
+    pub fn release_claim(&self, pool: &Name, name: &Name, node: Option<&str>) -> Result<bool> {
         let pool = self.open(pool)?;
         let _lock = self.lock_volume(&pool, name)?;
         let catalog = self.backend(&pool)?.catalog();
         let Some(mut record) = catalog.volume(&pool, name)?.found() else {
-            return Ok(());
+            return Ok(false);
         };
         let before = record.claims.len();
         record.claims.retain(|claim| node.is_some_and(|node| claim.node != node));
-        if record.claims.len() == before { Ok(()) } else { catalog.save(&pool, &record) }
+        if record.claims.len() == before {
+            return Ok(false);
+        }
+        catalog.save(&pool, &record).map(|()| true)
     }
 
     /// Changes what `read`, given the volume, says of its settings; all of it or nothing.

@@ -8,9 +8,9 @@ mod incomplete;
 
 pub(super) use incomplete::{is_incomplete, refuse_member, remove_if_incomplete, whole_only};
 
+use super::Engine;
 use super::snapshot::snapshot_record;
 use super::trash::snapshot_ticket;
-use super::{Engine, group_key, snapshot_key};
 use crate::backend::Backend;
 use crate::catalog::{Catalog, Existence};
 use crate::lock::Lock;
@@ -88,10 +88,10 @@ impl Engine {
     pub fn delete_group_snapshot(&self, pool: &Name, group: &Name) -> Result<bool> {
         let pool = self.open(pool)?;
         let catalog = self.backend(&pool)?.catalog();
-        let group_lock = self.lock_group(&pool, group)?;
+        let _group_lock = self.lock_group(&pool, group)?;
         let found = of_group(catalog, &pool, group)?;
         let whole = whole(catalog, &pool, &found)?.unwrap_or_default();
-        let locks = self.lock_snapshots(&pool, found.iter().map(|record| &record.name))?;
+        let _locks = self.lock_snapshots(&pool, found.iter().map(|record| &record.name))?;
         for record in &found {
             match whole.contains(record) {
                 true => catalog.retire(&pool, &snapshot_ticket(&pool, record))?,
@@ -100,10 +100,6 @@ impl Engine {
             }
         }
         self.empty_expired(&pool);
-        for (name, lock) in locks {
-            lock.retire(&pool.locks, &snapshot_key(&name))?;
-        }
-        group_lock.retire(&pool.locks, &group_key(group))?;
         Ok(!found.is_empty())
     }
 
@@ -112,9 +108,9 @@ impl Engine {
         &self,
         pool: &Pool,
         names: impl Iterator<Item = &'a Name>,
-    ) -> Result<Vec<(Name, Lock)>> {
+    ) -> Result<Vec<Lock>> {
         let names: BTreeSet<&Name> = names.collect();
-        names.into_iter().map(|name| Ok((name.clone(), self.lock_snapshot(pool, name)?))).collect()
+        names.into_iter().map(|name| self.lock_snapshot(pool, name)).collect()
     }
 
     /// The volumes as they are, and the records of their snapshots to be.

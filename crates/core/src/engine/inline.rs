@@ -1,7 +1,7 @@
 //! Volumes that a pod's own definition holds: each is made for one path and ends with it.
 
 use super::steps::unmount_all;
-use super::{Engine, NewVolume, Publication, volume_key};
+use super::{Engine, NewVolume, Publication};
 use crate::catalog::Existence;
 use crate::target::Target;
 use crate::{Error, Kind, Name, Result};
@@ -71,7 +71,6 @@ impl Engine {
         }
         self.delete_locked(&pool, name, &lock)?;
         self.empty_expired(&pool);
-        lock.retire(&pool.locks, &volume_key(name))?;
         Ok(ours)
     }
 }

@@ -242,7 +242,9 @@ impl Engine {
         };
         for step in steps {
             match step {
-                Step::Unstage if record.content == Content::Block => {}
+                Step::Unstage if record.content == Content::Block => {
+                    self.say_unstaged(pool.name(), name)?;
+                }
                 Step::Unstage => unmount_all(staging)?,
                 Step::Detach => backend.detach(pool, &record)?,
                 other => return unreachable_step(other),

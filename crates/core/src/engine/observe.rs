@@ -1,6 +1,7 @@
 //! What is: read from the pool and from the kernel, every time anew.
 
 use super::Engine;
+use super::held::is_staged;
 use crate::backend::{Backend, Hold, Place, Source};
 use crate::catalog::Existence;
 use crate::name::Name;
@@ -14,7 +15,7 @@ use becket_sys::point::DeviceNumber;
 use becket_sys::{block_device, point, space};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Where to look.
 #[derive(Debug, Clone, Copy, Default)]
@@ -57,9 +58,11 @@ impl Engine {
             observed.target = spot(backend, pool, &record, target, places.below)?;
         }
         if record.content == Content::Block {
-            observed.attached = !backend.devices(pool, &record, Place::Ready)?.is_empty();
-            observed.staging =
-                if observed.attached { Spot::Ours { readonly: false } } else { Spot::Free };
+            let devices = backend.devices(pool, &record, Place::Ready)?;
+            observed.attached = !devices.is_empty();
+            if is_staged(&devices)? {
+                observed.staging = Spot::Ours { readonly: false };
+            }
         } else if let Some(staging) = places.staging {
             observed.staging = spot(backend, pool, &record, staging, None)?;
         }
@@ -221,16 +224,23 @@ pub(super) fn unless_deleted<T>(
     learn().map(Some)
 }
 
-/// True when the volume is attached to no device. The kernel, or a program that looks at every new
-/// device, lets go of one a moment after its last unmount, so this waits for that up to a second.
+/// How long a device may outlive its last unmount on this node.
+const LINGERING: Duration = Duration::from_secs(2);
+
+/// True when the volume is attached to no device. The kernel lets go of one at once after its last
+/// unmount, but a container that is being started may have a copy of all mounts until it has left them,
+/// and a program that looks at every new device has it open. So this waits for them, and asks anew.
 pub(super) fn at_rest(backend: &dyn Backend, pool: &Pool, record: &VolumeRecord) -> Result<bool> {
-    for _ in 0..100 {
+    let deadline = Instant::now() + LINGERING;
+    loop {
         if backend.devices(pool, record, Place::Ready)?.is_empty() {
             return Ok(true);
         }
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
         std::thread::sleep(Duration::from_millis(10));
     }
-    Ok(false)
 }
 
 /// True for a mount of the filesystem on one of `devices`, and for a bind mount of the device itself.
@@ -260,6 +270,10 @@ fn number(device: &Path) -> Option<DeviceNumber> {
     let found = rustix::fs::stat(device).ok()?;
     (rustix::fs::FileType::from_raw_mode(found.st_mode) == rustix::fs::FileType::BlockDevice)
         .then(|| (rustix::fs::major(found.st_rdev), rustix::fs::minor(found.st_rdev)))
+}
+
+pub(super) fn loop_number(device: &Path) -> Option<u32> {
+    device.to_str()?.strip_prefix("/dev/loop")?.parse().ok()
 }
 
 /// The device of the filesystem that a directory is on, and the directory's path within it, which is

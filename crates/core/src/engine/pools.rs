@@ -155,7 +155,8 @@ impl Engine {
             )
             .hint("move its directory away by hand if you want to keep what is in it"));
         }
-        self.state.forget_pool(name).map(|()| true)
+        self.state.forget_pool(name)?;
+        self.forget_places(name).map(|()| true)
     }
 
     /// Deletes an empty pool. Anything in it, the trash included, stops the deletion. False when this
@@ -178,7 +179,8 @@ impl Engine {
         }
         backend.catalog().dissolve(&pool)?;
         pool.dir.remove_file(PoolRecord::FILE)?;
-        self.state.forget_pool(name).map(|()| true)
+        self.state.forget_pool(name)?;
+        self.forget_places(name).map(|()| true)
     }
 }
 

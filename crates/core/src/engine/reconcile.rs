@@ -59,6 +59,7 @@ impl Engine {
             Err(error) => findings.push(reported(format!("the trash: {error}"))),
         }
         orphaned_devices(&pool, &mut findings)?;
+        self.old_traces(backend, &pool)?;
         Ok(findings)
     }
 
@@ -120,8 +121,10 @@ impl Engine {
                 continue;
             }
             // The kernel tells what is used, also where the volume's record cannot be read.
+            let mounted = anchor.look().map_or(true, |point| point.is_some_and(|it| it.mounted));
             match self.release(pool.name(), &name, Some(&lock)) {
-                Ok(true) if !absent => findings.push(repaired(what)),
+                // An empty directory is what a process left that was killed before it staged.
+                Ok(true) if mounted => findings.push(repaired(what)),
                 Ok(_) => {}
                 Err(error) => findings.push(reported(format!("{what}: {error}"))),
             }

@@ -113,7 +113,7 @@ impl Engine {
             true => Err(too_slow(&volume.name)),
             false => copied.and_then(|()| Ok(frozen.thaw()?)),
         };
-        pool.locks.remove_file(mark_of(volume))?;
+        pool.locks.remove_file(mark_of(&volume.name))?;
         held
     }
 }
@@ -158,12 +158,13 @@ fn hold_still(backend: &dyn Backend, pool: &Pool, volume: &VolumeRecord) -> Resu
         return Ok(None);
     }
     // Were the guard killed together with us, the next one to come would see this mark and thaw.
-    pool.locks.open_file(mark_of(volume), OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW)?;
+    pool.locks
+        .open_file(mark_of(&volume.name), OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW)?;
     match freeze::freeze(&root, &mounted.point, LONGEST_FREEZE) {
         Ok(frozen) => Ok(Some(frozen)),
         // Not frozen by us: what somebody else froze is not ours to thaw.
         Err(error) => {
-            pool.locks.remove_file(mark_of(volume))?;
+            pool.locks.remove_file(mark_of(&volume.name))?;
             Err(error.into())
         }
     }
@@ -171,12 +172,12 @@ fn hold_still(backend: &dyn Backend, pool: &Pool, volume: &VolumeRecord) -> Resu
 
 /// Beside the volume's lock: its filesystem is being held still. It says nothing after a reboot, and
 /// does no harm then.
-pub(super) fn mark_of(volume: &VolumeRecord) -> String {
-    format!("volume-{}{MARK}", volume.name)
+pub(super) fn mark_of(volume: &Name) -> String {
+    format!("volume-{volume}{MARK}")
 }
 
 /// How such a mark's name ends.
-const MARK: &str = ".frozen";
+pub(super) const MARK: &str = ".frozen";
 
 impl Engine {
     /// Thaws every volume of the pool that somebody who was killed left held still: its writers wait. One
@@ -188,7 +189,7 @@ impl Engine {
             return Ok(());
         }
         for volume in backend.catalog().volumes(&pool)?.records {
-            if pool.locks.contains(mark_of(&volume))?
+            if pool.locks.contains(mark_of(&volume.name))?
                 && let Ok(_lock) = self.lock_volume(&pool, &volume.name)
             {
                 thaw_left(backend, &pool, &volume)?;
@@ -201,7 +202,7 @@ impl Engine {
 /// Thaws the volume if somebody who held it still was killed, guard and all. The caller has the
 /// volume's lock, so nobody holds it still now. False when it was not frozen.
 pub(super) fn thaw_left(backend: &dyn Backend, pool: &Pool, volume: &VolumeRecord) -> Result<bool> {
-    let mark = mark_of(volume);
+    let mark = mark_of(&volume.name);
     if !pool.locks.contains(&mark)? {
         return Ok(false);
     }

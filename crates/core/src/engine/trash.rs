@@ -1,11 +1,10 @@
 //! Deleting, and second thoughts: what is deleted goes to the pool's trash first.
 
-use super::asked::forget_all;
 use super::create::unreachable_step;
 use super::group::refuse_member;
 use super::observe::{Places, at_rest};
 use super::steps::unmount_all;
-use super::{Engine, readable, refusal, snapshot_key, volume_key};
+use super::{Engine, readable, refusal};
 use crate::catalog::Existence;
 use crate::lock::Lock;
 use crate::plan::{Conflict, Plan, Step, Wanted, plan};
@@ -24,12 +23,11 @@ impl Engine {
         let lock = self.lock_volume(&pool, name)?;
         let existed = self.delete_locked(&pool, name, &lock)?;
         self.empty_expired(&pool);
-        lock.retire(&pool.locks, &volume_key(name))?;
         Ok(existed)
     }
 
     /// Moves the volume to the trash, for callers that hold its lock. False when it was absent already.
-    pub(super) fn delete_locked(&self, pool: &Pool, name: &Name, _lock: &Lock) -> Result<bool> {
+    pub(super) fn delete_locked(&self, pool: &Pool, name: &Name, lock: &Lock) -> Result<bool> {
         let backend = self.backend(pool)?;
         let anchor = self.anchor(pool.name(), name)?;
         let places = Places { staging: Some(&anchor), everywhere: true, ..Places::default() };
@@ -45,18 +43,17 @@ impl Engine {
                 (Step::Unstage, Some(_)) => unmount_all(&anchor)?,
                 (Step::Detach, Some(record)) => backend.detach(pool, record)?,
                 (Step::Trash, Some(record)) => {
-                    // The kernel lets go of an autoclear device a moment after its last unmount.
                     if !at_rest(backend, pool, record)? {
-                        return Err(refusal(Conflict::InUse, pool, name, ""));
+                        return Err(refusal(Conflict::InUse, pool, name, "").hint(HELD));
                     }
                     let retention = record.settings.trash_retention_seconds;
                     let ticket = ticket(pool, TrashKind::Volume, name, record.size, retention);
                     backend.catalog().retire(pool, &ticket)?;
-                    forget_all(pool, name)?;
                 }
                 (other, _) => return unreachable_step(other),
             }
         }
+        self.forget_traces(pool, name, lock)?;
         Ok(record.is_some())
     }
 
@@ -64,7 +61,7 @@ impl Engine {
     /// when it was absent already. `Invalid` for a member of a group, which is deleted as a whole.
     pub fn delete_snapshot(&self, pool: &Name, name: &Name) -> Result<bool> {
         let pool = self.open(pool)?;
-        let lock = self.lock_snapshot(&pool, name)?;
+        let _lock = self.lock_snapshot(&pool, name)?;
         let backend = self.backend(&pool)?;
         let present = match backend.catalog().snapshot(&pool, name)? {
             Existence::Present(record) => {
@@ -75,7 +72,6 @@ impl Engine {
             Existence::Absent => false,
         };
         self.empty_expired(&pool);
-        lock.retire(&pool.locks, &snapshot_key(name))?;
         Ok(present)
     }
 
@@ -141,6 +137,10 @@ impl Engine {
         Error::all(errors).map(|()| removed)
     }
 }
+
+/// What it means that a device is attached, and nothing of it is mounted where we see it.
+const HELD: &str = "nothing of it is mounted here, but its device is: a container has a copy of this node's \
+                    mounts, or a process has the device open";
 
 /// A time that cannot be read is never over.
 fn expired(record: &TrashRecord, now: SystemTime) -> bool {

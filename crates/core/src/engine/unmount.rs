@@ -11,7 +11,7 @@ use crate::catalog::Existence;
 use crate::lock::Lock;
 use crate::plan::{Conflict, Spot};
 use crate::pool::Pool;
-use crate::record::VolumeRecord;
+use crate::record::{Content, VolumeRecord};
 use crate::target::Target;
 use crate::{Error, Kind, Name, Result};
 use becket_sys::mountinfo::{self, Entry};
@@ -62,6 +62,7 @@ impl Engine {
             Err(error) => {
                 log::warn!("volume `{name}` is unpublished without its pool: {error}");
                 unmount_all(target)?;
+                self.let_go_unread(pool, name);
                 return target.remove();
             }
         };
@@ -76,6 +77,13 @@ impl Engine {
                 log::warn!("what `{}` showed is kept: {error}", target.path().display());
                 unmount_all(target)?;
             }
+        }
+        match self.backend(&pool)?.catalog().volume(&pool, name) {
+            Ok(Existence::Present(record)) if record.content == Content::Block => {
+                self.let_go(pool.name(), name)?;
+            }
+            Ok(Existence::Present(_)) => {}
+            _ => self.let_go_unread(pool.name(), name),
         }
         target.remove()?;
         self.forget_words(&pool, name, &target.path())

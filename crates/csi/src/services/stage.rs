@@ -72,10 +72,10 @@ pub fn unstage(
     };
     match plugin.engine.find_volume(&id.pool, &id.name) {
         Ok(Some(_)) => plugin.engine.unstage(&id.pool, &id.name, &staging)?,
-        Ok(None) => plugin.engine.unpublish(&staging)?,
+        Ok(None) => plugin.engine.unstage_unread(&id.pool, &id.name, &staging)?,
         Err(error) => {
             log::warn!("volume `{id}` is unstaged without its record: {error}");
-            plugin.engine.unpublish(&staging)?;
+            plugin.engine.unstage_unread(&id.pool, &id.name, &staging)?;
         }
     }
     Ok(NodeUnstageVolumeResponse {})

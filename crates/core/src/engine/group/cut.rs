@@ -98,7 +98,7 @@ fn while_still(
     // Were a guard killed together with us, the next one to come would see these marks and thaw.
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW;
     for member in used {
-        pool.locks.open_file(mark_of(member.volume), flags)?;
+        pool.locks.open_file(mark_of(&member.volume.name), flags)?;
     }
     let copied = freeze_all(used).and_then(|frozen| {
         let copied = copy(&frozen);
@@ -111,7 +111,7 @@ fn while_still(
             }
         }
     });
-    let unmarked = used.iter().map(|member| pool.locks.remove_file(mark_of(member.volume)));
+    let unmarked = used.iter().map(|member| pool.locks.remove_file(mark_of(&member.volume.name)));
     let unmarked: Vec<_> = unmarked.collect();
     copied.and_then(|()| Ok(unmarked.into_iter().collect::<becket_sys::Result<()>>()?))
 }
