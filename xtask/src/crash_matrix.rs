@@ -5,12 +5,16 @@
 //! find nothing that it cannot explain and put right. `strace` does the killing, on the release binary.
 
 mod cases;
+mod ground;
 mod world;
 
+use crate::guest::{self, Output};
 use crate::run::{Failed, Outcome};
 use cases::{CASES, Case};
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 use world::{End, World};
 
 /// Calls that change what is stored or mounted, or that start and await the programs which do.
@@ -28,10 +32,29 @@ struct Point {
     occurrence: usize,
 }
 
-/// Runs all cases; shows a line for each, and every violation.
-pub fn run(binary: &Path, sample: bool) -> Outcome {
+/// Runs the cases of logical volumes in a guest.
+pub fn run_in_guest(binary: &Path, sample: bool) -> Outcome {
+    let failed = |reason: &dyn std::fmt::Display| Failed::new(reason.to_string());
+    let own = std::env::current_exe().map_err(|error| failed(&error))?;
+    let options = guest::Options {
+        memory: "3G".to_owned(),
+        variables: vec![("BECKET".into(), binary.into())],
+        timeout: Duration::from_secs(if sample { 1800 } else { 6 * 3600 }),
+        ..guest::Options::default()
+    };
+    let mut command: Vec<OsString> = vec![own.into(), "crash-matrix".into(), "--lvm".into()];
+    command.extend(sample.then(|| "--sample".into()));
+    let ended = guest::run(&options, &command, Output::Shown).map_err(|reason| failed(&reason))?;
+    match ended.status {
+        0 => Ok(()),
+        status => Err(Failed::new(format!("the crash matrix in the guest ended with {status}"))),
+    }
+}
+
+/// Runs all cases, those of logical volumes or the others; shows a line for each, and every violation.
+pub fn run(binary: &Path, lvm: bool, sample: bool) -> Outcome {
     let mut all = Tally::default();
-    for case in CASES {
+    for case in CASES.iter().filter(|case| case.backend.starts_with("lvm") == lvm) {
         let points = points_of(binary, case)?;
         let step = if sample { points.len().div_ceil(SAMPLE).max(1) } else { 1 };
         // The next run of a sample takes another one.

@@ -31,7 +31,8 @@ cargo xtask ACTION
                  --seconds N, --callers N, --seed N
   guest COMMAND  run a command as root under a kernel with device-mapper, NFS and project quotas;
                  --help for its options, --check to see whether this machine can
-  crash-matrix   kill the drivers at every storage-relevant system call (root); --sample for a few
+  crash-matrix   kill the drivers at every storage-relevant system call (root); --sample for a few;
+                 --lvm, in front of it, for logical volumes, in a guest where that is needed
   fuzz [SECONDS] run each fuzz target for a while (needs the nightly compiler)
 ";
 
@@ -104,12 +105,22 @@ fn soak(rest: &[&str]) -> Outcome {
 }
 
 fn crash(rest: &[&str]) -> Outcome {
+    let (lvm, rest) = match rest {
+        ["--lvm", rest @ ..] => (true, rest),
+        rest => (false, rest),
+    };
     let sample = match rest {
         [] => false,
         ["--sample"] => true,
-        _ => return Err(Failed::new("crash-matrix takes --sample or nothing")),
+        _ => return Err(Failed::new("crash-matrix takes --lvm, then --sample, or nothing")),
     };
+    if let Some(binary) = std::env::var_os("BECKET") {
+        return crash_matrix::run(binary.as_ref(), lvm, sample);
+    }
     let binary = setup::binary()?;
     setup::host_programs()?;
-    crash_matrix::run(&binary, sample)
+    match lvm && guest::needed() {
+        true => crash_matrix::run_in_guest(&binary, sample),
+        false => crash_matrix::run(&binary, lvm, sample),
+    }
 }

@@ -24,7 +24,7 @@ pub fn everything() -> Outcome {
         // Apart, as the soak is: see there.
         apart(cargo(&arguments)).env("BECKET", &binary).run()
     });
-    stages.take("crash sample", || crash_matrix::run(&binary, true));
+    stages.take("crash sample", || crash_matrix::run(&binary, false, true));
     // The choices of one run every time, and those of another one.
     stages.take("soak", || {
         soak(&binary, &["--seconds", "20", "--seed", "1"])?;

@@ -15,6 +15,7 @@ mod devices;
 mod group;
 mod making;
 mod options;
+mod removal;
 pub mod setup;
 mod tags;
 mod thin;
@@ -104,13 +105,7 @@ impl Backend for Lvm {
         options::check(volume)?;
         check_provisioning(pool, volume)?;
         let group = Group::of(pool)?;
-        if group.missing > 0 {
-            return Err(Error::new(
-                Kind::Unavailable,
-                format!("volume group `{}` misses {} of its devices", group.name, group.missing),
-            )
-            .hint("nothing can be made in it until they are back; `pvs` shows them"));
-        }
+        group.refuse_partial()?;
         if group.room < DESCRIPTION {
             return Err(Error::new(
                 Kind::NoSpace,

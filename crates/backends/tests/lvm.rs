@@ -28,3 +28,7 @@ fn thick_volumes_keep_the_contract() {
 fn thin_volumes_keep_the_contract() {
     each_check(true, &[Content::Xfs, Content::Block]);
 }
+
+mod lvm_faults;
+mod lvm_layout;
+mod lvm_programs;

@@ -5,7 +5,7 @@ use super::world::World;
 /// One operation on one kind of volume.
 pub struct Case {
     pub name: &'static str,
-    /// The backend of the pool `pool`.
+    /// The backend of the pool `pool`; `lvm-thin` for one of thin logical volumes.
     pub backend: &'static str,
     /// What is there before.
     pub before: Before,
@@ -62,13 +62,13 @@ fn words(text: &str) -> Vec<String> {
 }
 
 fn mount(world: &World, options: &str) -> Vec<String> {
-    let mut arguments = words(&format!("flex {} mount", world.backend));
+    let mut arguments = words(&format!("flex {} mount", world.driver_name()));
     arguments.extend([world.pod(), world.options(options)]);
     arguments
 }
 
 fn unmount(world: &World) -> Vec<String> {
-    let mut arguments = words(&format!("flex {} unmount", world.backend));
+    let mut arguments = words(&format!("flex {} unmount", world.driver_name()));
     arguments.push(world.pod());
     arguments
 }
@@ -240,5 +240,78 @@ pub const CASES: &[Case] = &[
         before: Before::Volume,
         operation: |_| words("volume delete v --pool pool"),
         after: After { volumes: &[], trash: 1, data_in: None, ..ONE },
+    },
+    Case {
+        name: "lvm: create",
+        backend: "lvm",
+        before: Before::Nothing,
+        operation: |_| words("volume create v --pool pool --size 32Mi"),
+        after: After { data_in: None, ..ONE },
+    },
+    Case {
+        name: "lvm: restore to a larger size",
+        backend: "lvm",
+        before: Before::Snapshot,
+        operation: |_| words("volume create w --pool pool --from-snapshot s --size 48Mi"),
+        after: After {
+            volumes: &[("v", 32), ("w", 48)],
+            snapshots: &["s"],
+            data_in: Some("w"),
+            ..ONE
+        },
+    },
+    Case {
+        name: "lvm: mount, made by it",
+        backend: "lvm",
+        before: Before::Nothing,
+        operation: |world| mount(world, ",\"size\":\"32Mi\""),
+        after: After { mounted: true, data_in: None, ..ONE },
+    },
+    Case {
+        name: "lvm: unmount",
+        backend: "lvm",
+        before: Before::Mounted,
+        operation: unmount,
+        after: ONE,
+    },
+    Case {
+        name: "lvm: snapshot of a mounted volume",
+        backend: "lvm",
+        before: Before::Mounted,
+        operation: |_| words("snapshot create s --pool pool --volume v"),
+        after: After { snapshots: &["s"], mounted: true, ..ONE },
+    },
+    Case {
+        name: "lvm: delete",
+        backend: "lvm",
+        before: Before::Volume,
+        operation: |_| words("volume delete v --pool pool"),
+        after: After { volumes: &[], trash: 1, data_in: None, ..ONE },
+    },
+    Case {
+        name: "lvm, thin: create",
+        backend: "lvm-thin",
+        before: Before::Nothing,
+        operation: |_| words("volume create v --pool pool --size 32Mi"),
+        after: After { data_in: None, ..ONE },
+    },
+    Case {
+        name: "lvm, thin: clone of a mounted xfs, larger",
+        backend: "lvm-thin",
+        before: Before::MountedXfs,
+        operation: |_| words("volume create w --pool pool --from-volume v --size 400Mi"),
+        after: After {
+            volumes: &[("v", 320), ("w", 400)],
+            mounted: true,
+            data_in: Some("w"),
+            ..ONE
+        },
+    },
+    Case {
+        name: "lvm, thin: expand a mounted volume",
+        backend: "lvm-thin",
+        before: Before::Mounted,
+        operation: |_| words("volume expand v --pool pool --size 64Mi"),
+        after: After { volumes: &[("v", 64)], mounted: true, ..ONE },
     },
 ];

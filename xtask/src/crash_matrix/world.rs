@@ -1,6 +1,7 @@
 //! A throw-away node for one kill: a state directory and a kubelet's root.
 
 use super::cases::{After, Before, Case, DRIVER};
+use super::ground;
 use crate::run::{Failed, Outcome};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 const CONTENT: &str = "what must not be lost\n";
 
 /// No operation here takes a tenth of this; one that does hangs.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// How a run ended.
 pub enum End {
@@ -35,7 +36,12 @@ impl World {
         let world = World { binary: binary.to_owned(), root, backend: case.backend };
         std::fs::create_dir_all(world.pod())
             .map_err(|error| Failed::new(format!("cannot make a world: {error}")))?;
-        world.becket(&["pool", "create", "pool", "--backend", case.backend])?;
+        match case.backend.strip_prefix("lvm") {
+            Some(kind) => ground::make(&world, kind == "-thin")?,
+            None => {
+                world.becket(&["pool", "create", "pool", "--backend", case.backend]).map(drop)?
+            }
+        }
         world.install()?;
         if case.before != Before::Nothing {
             world.make_volume(case.before)?;
@@ -52,6 +58,20 @@ impl World {
                 .map(drop)?,
         }
         Ok(world)
+    }
+
+    /// The name of the world's volume group.
+    pub fn group(&self) -> String {
+        self.root.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    fn has_group(&self) -> bool {
+        self.backend.starts_with("lvm")
+    }
+
+    /// The FlexVolume driver of the pool's volumes.
+    pub fn driver_name(&self) -> &'static str {
+        if self.has_group() { "lvm" } else { self.backend }
     }
 
     /// An attachable driver, as `becket install` would leave it.
@@ -71,13 +91,15 @@ impl World {
     }
 
     fn driver(&self) -> PathBuf {
-        self.path("plugins/becket~image/image")
+        let name = if self.has_group() { "lvm" } else { "image" };
+        self.path(&format!("plugins/becket~{name}/{name}"))
     }
 
     /// The directory in which an attachable volume is mounted for the node.
     pub fn device(&self) -> String {
-        let below = "kubelet/plugins/kubernetes.io/flexvolume/becket/image/mounts/pv";
-        self.path(below).display().to_string()
+        let name = if self.has_group() { "lvm" } else { "image" };
+        let below = format!("kubelet/plugins/kubernetes.io/flexvolume/becket/{name}/mounts/pv");
+        self.path(&below).display().to_string()
     }
 
     fn make_volume(&self, before: Before) -> Outcome {
@@ -107,7 +129,7 @@ impl World {
     /// The directory of the pod.
     pub fn pod(&self) -> String {
         let path =
-            self.path("kubelet").join(format!("pods/uid/volumes/becket~{}/pv", self.backend));
+            self.path("kubelet").join(format!("pods/uid/volumes/becket~{}/pv", self.driver_name()));
         path.display().to_string()
     }
 
@@ -120,11 +142,11 @@ impl World {
 
     fn mount(&self, volume: &str) -> Outcome {
         let options = self.options("").replace("\"v\"", &format!("\"{volume}\""));
-        self.becket(&["flex", self.backend, "mount", &self.pod(), &options]).map(drop)
+        self.becket(&["flex", self.driver_name(), "mount", &self.pod(), &options]).map(drop)
     }
 
     fn unmount(&self) -> Outcome {
-        self.becket(&["flex", self.backend, "unmount", &self.pod()]).map(drop)
+        self.becket(&["flex", self.driver_name(), "unmount", &self.pod()]).map(drop)
     }
 
     /// Runs becket below `wrapper`, which must not hang, and says how it ended.
@@ -175,7 +197,7 @@ impl World {
         }
     }
 
-    fn becket(&self, arguments: &[&str]) -> Outcome<String> {
+    pub fn becket(&self, arguments: &[&str]) -> Outcome<String> {
         self.run_well(
             &mut Command::new("env"),
             arguments.iter().map(|word| word.to_string()).collect(),
@@ -268,6 +290,7 @@ impl World {
             .chain(leftovers)
             .chain(discarded)
             .chain(staged)
+            .chain(self.has_group().then(|| ground::unborn(self)).into_iter().flatten())
             .collect();
         self.compare("leaked", all.join(" "), "")
     }
@@ -288,7 +311,11 @@ impl World {
                 .filter(|name| {
                     let file =
                         std::fs::read_to_string(format!("/sys/block/{name}/loop/backing_file"));
-                    file.is_ok_and(|file| Path::new(&file).starts_with(&self.root))
+                    let own = self.path(ground::DEVICE);
+                    file.is_ok_and(|file| {
+                        let file = Path::new(file.trim_end());
+                        file.starts_with(&self.root) && file != own
+                    })
                 })
                 .collect();
             if devices.is_empty() {
@@ -306,6 +333,9 @@ impl Drop for World {
             let _ = Command::new("umount").arg(point).stderr(Stdio::null()).status();
         }
         self.wait_for_devices();
+        if self.has_group() {
+            ground::remove(self);
+        }
         // Never through a mount: if one has stayed, the world stays too, to be looked at.
         if self.mounts_at(&self.root).is_empty() {
             let _ = std::fs::remove_dir_all(&self.root);

@@ -10,9 +10,9 @@
 use super::group::{
     self, Group, KIND, Logical, POOL, PREPARING, READY, RECORD, STATE, TRASH, TRASHED,
 };
-use super::options::{self, Wipe};
+use super::removal::remove;
 use super::tags::Tags;
-use super::{command, devices, thin};
+use super::{command, thin};
 use becket_core::catalog::{Catalog, Existence, Listing};
 use becket_core::record::{
     self, PoolRecord, Record, SnapshotRecord, TrashKind, TrashRecord, VolumeRecord,
@@ -20,7 +20,6 @@ use becket_core::record::{
 use becket_core::{Error, Kind, Name, Pool, Result};
 use becket_sys::Errno;
 use becket_sys::beneath::Dir;
-use rustix::fs::OFlags;
 use std::collections::BTreeMap;
 
 /// The catalog.
@@ -155,6 +154,7 @@ impl Catalog for Tagged {
         let Some(logical) = group.find(pool, kind_of(ticket), READY, &ticket.name)? else {
             return Ok(());
         };
+        group.refuse_partial()?;
         let after = logical.tags.clone().with(STATE, TRASH).with_record(TRASHED, ticket)?;
         set_tags(pool, &logical.place(&group), &logical.tags, &after)
     }
@@ -312,34 +312,6 @@ fn kind_of(ticket: &TrashRecord) -> &'static str {
         TrashKind::Volume => VOLUME,
         TrashKind::Snapshot => SNAPSHOT,
     }
-}
-
-/// The one place where a logical volume is removed: one of this pool that is being made or lies in the
-/// trash, as its tags say.
-fn remove(pool: &Pool, group: &Group, logical: &Logical) -> Result<()> {
-    let ours = logical.tags.get(POOL) == Some(pool.record.uuid.to_string().as_str());
-    let state = logical.tags.get(STATE);
-    if !ours || !(state == Some(PREPARING) || state == Some(TRASH)) {
-        return Err(Error::new(
-            Kind::Internal,
-            format!("logical volume `{}` is not to be removed", logical.place(group)),
-        ));
-    }
-    let kept = logical.tags.record::<VolumeRecord>(RECORD, &logical.name);
-    let snapshot = logical.tags.record::<SnapshotRecord>(RECORD, &logical.name);
-    let parameters = kept.map(|record| record.parameters).or(snapshot.map(|one| one.parameters));
-    let wipe = parameters.as_ref().map_or(Ok(Wipe::Discard), options::wipe)?;
-    // Blocks of thin volumes are zeroed when they are handed out again, and shared ones are others' too.
-    if wipe == Wipe::Zero && logical.thin_pool.is_none() && state == Some(TRASH) {
-        let device = devices::open(group, logical, OFlags::RDWR)?;
-        devices::zero(&device.file, 0, device.size, &device.path)?;
-    }
-    let discards = format!("devices{{issue_discards={}}}", u8::from(wipe == Wipe::Discard));
-    let place = logical.place(group);
-    let what = format!("remove logical volume `{place}`");
-    let removed = command::change_with(&discards, &what, &["lvremove", &place]);
-    pool.memory.forget();
-    removed
 }
 
 /// Changes tags in one step. `place` is a group, or a logical volume in one.

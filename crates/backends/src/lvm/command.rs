@@ -12,9 +12,10 @@ use std::time::Duration;
 /// How long a report may take; it waits for changes that others make to the same group.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Settings of every call, whatever the host's own configuration says: where the locks are, and that
-/// nobody is asked.
+/// Settings of every call, whatever the host's own configuration says: where the locks are; and that LVM
+/// makes its nodes itself and does not wait for udev, which may be in another container and never answer.
 const CONFIG: &str = "global{locking_dir=\"/run/lock/lvm\" wait_for_locks=1} \
+                      activation{udev_sync=0 udev_rules=0} \
                       report{compact_output=0 time_format=\"%s\"} log{prefix=\"\"}";
 
 /// Bytes as plain numbers, and the report as JSON.

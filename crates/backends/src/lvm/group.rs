@@ -117,6 +117,18 @@ impl Group {
         })
     }
 
+    /// `Unavailable` where devices of the group are missing: nothing is made or removed until they are back.
+    pub(super) fn refuse_partial(&self) -> Result<()> {
+        match self.missing {
+            0 => Ok(()),
+            missing => Err(Error::new(
+                Kind::Unavailable,
+                format!("volume group `{}` misses {missing} of its devices", self.name),
+            )
+            .hint("nothing is made or deleted in it until they are back; `pvs` shows them")),
+        }
+    }
+
     /// The logical volume of this name.
     pub(super) fn logical(&self, name: &str) -> Option<&Logical> {
         self.volumes.iter().find(|logical| logical.name == name)

@@ -61,8 +61,10 @@ pub(super) fn written(group: &Group, logical: &Logical) -> Result<Option<u64>> {
 
 /// `NoSpace` where the pool's metadata is nearly full, `WrongState` where it takes no writes.
 pub(super) fn refuse_exhausted(group: &Group, thin_pool: &Logical) -> Result<()> {
-    let fill = fill(group, thin_pool)?;
-    let place = thin_pool.place(group);
+    judge(fill(group, thin_pool)?, &thin_pool.place(group))
+}
+
+fn judge(fill: Fill, place: &str) -> Result<()> {
     if !fill.writable {
         return Err(Error::new(Kind::WrongState, format!("thin pool `{place}` takes no writes"))
             .hint("look at it with `lvs -a`; it may need `lvextend` or `lvconvert --repair`"));
@@ -113,6 +115,14 @@ mod tests {
         assert!(fill.writable && fill.metadata > 0.1 && fill.metadata < 0.2);
         let full = said(&words.replace("rw", "out_of_data_space")).unwrap();
         assert!(!full.writable);
+        for (state, kind) in [
+            (words.to_owned(), None),
+            (words.replace("112/", "930/"), Some(Kind::NoSpace)),
+            (words.replace("rw", "ro"), Some(Kind::WrongState)),
+        ] {
+            let judged = judge(said(&state).unwrap(), "group/pool");
+            assert_eq!(judged.err().map(|error| error.kind()), kind, "{state}");
+        }
         for broken in ["Fail", "", "1 2 3", "0 1/2"] {
             assert_eq!(said(broken), None, "{broken}");
         }

@@ -52,18 +52,71 @@ impl Group {
         Group { device: device.into(), name, scratch }
     }
 
-    /// The parameters of a pool on it; the volume group is made for them.
+    /// A pool on it, named `pool`; the volume group is made for it.
     pub(crate) fn set_up(&self, thin: bool) -> NewPool {
+        self.set_up_on(&self.device, thin)
+    }
+
+    fn set_up_on(&self, device: &Path, thin: bool) -> NewPool {
         let pool = Name::new("pool").unwrap();
         let plan = setup::plan(&Setup {
             pool: pool.clone(),
             group: Some(self.name.clone()),
-            devices: vec![self.device.clone()],
+            devices: vec![device.to_owned()],
             thin_pool: thin.then(|| "thin".to_owned()),
         });
         let parameters = setup::carry_out(&plan.unwrap()).unwrap();
-        let path = Some(self.scratch.path().join("pool"));
+        let path = Some(self.place());
         NewPool { parameters, path, ..NewPool::new(pool, "lvm") }
+    }
+
+    /// A pool in the group that is there.
+    pub(crate) fn known(&self, thin: bool) -> NewPool {
+        let plan = setup::plan(&Setup {
+            pool: Name::new("pool").unwrap(),
+            group: Some(self.name.clone()),
+            devices: Vec::new(),
+            thin_pool: thin.then(|| "thin".to_owned()),
+        });
+        let plan = plan.unwrap();
+        assert_eq!(plan.steps, [], "something is to be made");
+        let parameters = setup::carry_out(&plan).unwrap();
+        let path = Some(self.place());
+        NewPool { parameters, path, ..NewPool::new(Name::new("pool").unwrap(), "lvm") }
+    }
+
+    /// An engine that has the pool.
+    pub(crate) fn pool(&self, thin: bool) -> Engine {
+        let engine = self.engine(Duration::from_secs(60));
+        engine.create_pool(&self.set_up(thin)).unwrap();
+        engine
+    }
+
+    /// The same on another device, which stands on this one.
+    pub(crate) fn pool_on(&self, device: &str, thin: bool) -> Engine {
+        let engine = self.engine(Duration::from_secs(60));
+        engine.create_pool(&self.set_up_on(Path::new(device), thin)).unwrap();
+        engine
+    }
+
+    pub(crate) fn engine(&self, waiting: Duration) -> Engine {
+        Engine::new(State::new(self.state()), vec![Box::new(Lvm)]).waiting(waiting)
+    }
+
+    /// The pool's own directory.
+    pub(crate) fn place(&self) -> PathBuf {
+        self.scratch.path().join("pool")
+    }
+
+    /// Takes the device away; gives the file that is behind it.
+    pub(crate) fn detach(&self) -> PathBuf {
+        must("losetup", &["--detach", self.device.to_str().unwrap()]);
+        self.scratch.path().join("device")
+    }
+
+    /// Brings it back.
+    pub(crate) fn attach(&self, file: &Path) {
+        must("losetup", &[self.device.to_str().unwrap(), file.to_str().unwrap()]);
     }
 
     /// The state directory of the node.

@@ -1,0 +1,41 @@
+//! Removing logical volumes for good, and what becomes of their bytes.
+
+use super::group::{Group, Logical, POOL, PREPARING, STATE, TRASH};
+use super::options::{self, Wipe};
+use super::{command, devices};
+use becket_core::record::{SnapshotRecord, VolumeRecord};
+use becket_core::{Error, Kind, Pool, Result};
+use rustix::fs::OFlags;
+
+/// The one place where a logical volume is removed: one of this pool that is being made or lies in the
+/// trash, as its tags say.
+pub(super) fn remove(pool: &Pool, group: &Group, logical: &Logical) -> Result<()> {
+    let ours = logical.tags.get(POOL) == Some(pool.record.uuid.to_string().as_str());
+    let state = logical.tags.get(STATE);
+    if !ours || !(state == Some(PREPARING) || state == Some(TRASH)) {
+        return Err(Error::new(
+            Kind::Internal,
+            format!("logical volume `{}` is not to be removed", logical.place(group)),
+        ));
+    }
+    group.refuse_partial()?;
+    let wipe = wipe_of(logical)?;
+    // Blocks of thin volumes are zeroed when they are handed out again, and shared ones are others' too.
+    if wipe == Wipe::Zero && logical.thin_pool.is_none() && state == Some(TRASH) {
+        let device = devices::open(group, logical, OFlags::RDWR)?;
+        devices::zero(&device.file, 0, device.size, &device.path)?;
+    }
+    let discards = format!("devices{{issue_discards={}}}", u8::from(wipe == Wipe::Discard));
+    let place = logical.place(group);
+    let what = format!("remove logical volume `{place}`");
+    let removed = command::change_with(&discards, &what, &["lvremove", &place]);
+    pool.memory.forget();
+    removed
+}
+
+/// What its volume, or the volume it is a snapshot of, asked for.
+fn wipe_of(logical: &Logical) -> Result<Wipe> {
+    let volume = logical.record::<VolumeRecord>().map(|record| record.parameters);
+    let snapshot = logical.record::<SnapshotRecord>().map(|record| record.parameters);
+    volume.or(snapshot).as_ref().map_or(Ok(Wipe::Discard), options::wipe)
+}

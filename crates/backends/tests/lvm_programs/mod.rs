@@ -1,0 +1,64 @@
+//! What happens when `lvm` itself is not there, does not end, or talks: with another program in its place,
+//! which is done only where the machine is made for a test.
+
+use super::group::{Group, can_run};
+use super::lvm_layout::{create, named};
+use becket_core::Kind;
+use becket_core::contract::MIB;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+const LVM: &str = "/usr/sbin/lvm";
+
+/// True in a guest, whose files are its own; else the reason is printed.
+fn is_guest() -> bool {
+    let guest = std::fs::read_to_string("/proc/cpuinfo").unwrap().contains("User Mode Linux");
+    if !guest {
+        eprintln!("not checked: `lvm` is replaced only in a guest");
+    }
+    guest
+}
+
+/// Puts a script in the place of `lvm` while `check` runs; `$LVM` in it is the real one.
+fn with(script: Option<&str>, check: impl FnOnce()) {
+    let kept = Path::new("/usr/lib/kept/lvm");
+    std::fs::create_dir_all("/usr/lib/kept").unwrap();
+    std::fs::rename(LVM, kept).unwrap();
+    if let Some(script) = script {
+        std::fs::write(LVM, format!("#!/bin/sh\nLVM=\"{}\"\n{script}\n", kept.display())).unwrap();
+        std::fs::set_permissions(LVM, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    check();
+    let _ = std::fs::remove_file(LVM);
+    std::fs::rename(kept, LVM).unwrap();
+}
+
+#[test]
+fn lvm_that_is_missing_or_talks_is_dealt_with() {
+    if !can_run() || !is_guest() {
+        return;
+    }
+    let group = Group::new(512 << 20);
+    let engine = group.pool(false);
+    let pool = named("pool");
+    create(&engine, "v", 64 * MIB).unwrap();
+    with(None, || {
+        let error = engine.delete(&pool, &named("absent")).unwrap_err();
+        assert_eq!(error.kind(), Kind::WrongState, "{error}");
+        assert!(error.advice().unwrap().contains("lvm2"), "{error}");
+    });
+    let talks =
+        "echo '  WARNING: something odd'; echo '  WARNING: and more' >&2; exec \"$LVM\" \"$@\"";
+    with(Some(talks), || {
+        assert_eq!(engine.volumes(&pool).unwrap().len(), 1);
+        create(&engine, "w", 64 * MIB).unwrap();
+    });
+    for broken in ["exit 5", "echo '{'", "exit 0", "kill -9 $$"] {
+        with(Some(broken), || {
+            let asked = engine.find_volume(&pool, &named("absent"));
+            assert!(asked.is_err(), "absence was concluded from `{broken}`");
+            assert!(engine.delete(&pool, &named("v")).is_err());
+        });
+    }
+    assert_eq!(engine.volumes(&pool).unwrap().len(), 2);
+}
