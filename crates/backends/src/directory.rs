@@ -42,7 +42,7 @@ impl Backend for Directory {
     }
 
     fn catalog(&self) -> &dyn Catalog {
-        &Files { release: lift_limit }
+        &const { Files::releasing(lift_limit) }
     }
 
     fn contents(&self) -> &'static [Content] {

@@ -18,7 +18,8 @@ use becket_core::catalog::{Catalog, Existence, Listing};
 use becket_core::record::{self, Record, SnapshotRecord, TrashRecord, VolumeRecord};
 use becket_core::{Error, Kind, Name, Pool, Result};
 use becket_sys::beneath::Dir;
-use becket_sys::{Errno, space};
+use becket_sys::{Errno, copy, space};
+use rustix::fs::OFlags;
 use std::os::fd::AsFd;
 
 /// The name, in a volume's or snapshot's place, of what holds its data.
@@ -55,6 +56,11 @@ impl Stored for SnapshotRecord {
 pub(crate) struct Files {
     /// What a backend gives back before the last file of a volume is gone, its place being at hand.
     pub(crate) release: fn(&Dir) -> Result<()>,
+    /// What a backend does with a volume that has just become visible.
+    pub(crate) settle: fn(&Pool, &VolumeRecord) -> Result<()>,
+    /// What a backend does with a volume that is about to go to the trash; true when it has put it
+    /// elsewhere, in one step.
+    pub(crate) part: fn(&Pool, &TrashRecord) -> Result<bool>,
 }
 
 impl Catalog for Files {
@@ -98,7 +104,8 @@ impl Catalog for Files {
     }
 
     fn commit(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()> {
-        commit(pool, volume)
+        commit(pool, volume)?;
+        (self.settle)(pool, volume)
     }
 
     /// By way of the trash, the only place where anything is removed with what is in it.
@@ -125,7 +132,10 @@ impl Catalog for Files {
     }
 
     fn retire(&self, pool: &Pool, record: &TrashRecord) -> Result<()> {
-        trash::retire(pool, record)
+        match (self.part)(pool, record)? {
+            true => Ok(()),
+            false => trash::retire(pool, record),
+        }
     }
 
     fn trash(&self, pool: &Pool) -> Result<Listing<TrashRecord>> {
@@ -148,6 +158,11 @@ impl Catalog for Files {
 }
 
 impl Files {
+    /// The catalog of a backend that only has something to give back.
+    pub(crate) const fn releasing(release: fn(&Dir) -> Result<()>) -> Files {
+        Files { release, settle: |_, _| Ok(()), part: |_, _| Ok(false) }
+    }
+
     fn remove(&self, pool: &Pool, from: &Dir, name: &str) -> Result<()> {
         match trash::discard(pool, from, name)? {
             Some(id) => trash::remove(pool, &id, self.release),
@@ -160,6 +175,25 @@ impl Files {
 pub(crate) fn pool_space(pool: &Pool) -> Result<Space> {
     let space = space::of(pool.dir.as_fd(), pool.dir.path())?;
     Ok(Space { total: space.total, free: space.free })
+}
+
+/// True when files of the pool can share blocks, found out by doing it with files that have names, for
+/// those without are unknown to file servers.
+pub(crate) fn can_share_blocks(pool: &Pool) -> Result<bool> {
+    let preparing = open_area(pool, PREPARING)?;
+    let names = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()].map(|id| format!(".probe-{id}"));
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+    let shared = (|| {
+        let from = preparing.open_file(&names[0], flags)?;
+        let to = preparing.open_file(&names[1], flags)?;
+        let filled = rustix::io::pwrite(&from, &[1; 4096], 0);
+        filled.map_err(|errno| becket_sys::Error::new("write", &*names[0], errno))?;
+        copy::reflink(&from, &to, preparing.path())
+    })();
+    for name in &names {
+        preparing.remove_file(name)?;
+    }
+    Ok(shared?)
 }
 
 fn area<R: Stored>(pool: &Pool, place: Place) -> Result<Dir> {
@@ -195,6 +229,19 @@ pub(crate) fn expect<R: Stored>(pool: &Pool, name: &Name, place: Place) -> Resul
     open::<R>(pool, name, place)?.ok_or_else(|| {
         Error::new(Kind::Internal, format!("`{name}` is gone from pool `{}`", pool.name()))
     })
+}
+
+/// The record of a visible volume or snapshot; `None` when there is none.
+pub(crate) fn read<R: Stored>(pool: &Pool, name: &Name) -> Result<Option<R>> {
+    Ok(lookup::<R>(pool, name)?.found())
+}
+
+/// Removes what is visible for good, without the trash: for what has nothing but its record.
+pub(crate) fn discard_visible<R: Stored>(pool: &Pool, name: &Name) -> Result<()> {
+    match trash::discard(pool, &area::<R>(pool, Place::Ready)?, name.as_str())? {
+        Some(id) => trash::remove(pool, &id, |_| Ok(())),
+        None => Ok(()),
+    }
 }
 
 fn lookup<R: Stored>(pool: &Pool, name: &Name) -> Result<Existence<R>> {

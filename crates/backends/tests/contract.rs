@@ -41,6 +41,7 @@ fn ground<B: Backend + Copy + 'static>(medium: &Medium, backend: B) -> Ground {
         contents: backend.contents().iter().copied().filter(makeable).collect(),
         backend: Box::new(backend),
         pool: new.name,
+        place: None,
         root,
         limits,
         thick: backend.name() == "image",

@@ -2,7 +2,10 @@
 
 pub(crate) mod check;
 mod csi;
+mod export;
 pub(crate) mod serve;
+
+use export::Export;
 
 pub(crate) use csi::{CsiArgs, CsiCommand, LifecycleArgs, Reach};
 
@@ -113,11 +116,13 @@ pub(crate) enum PoolCommand {
     },
 }
 
+// `--version` is the version of NFS here.
 #[derive(Debug, ClapArgs)]
+#[command(disable_version_flag = true)]
 pub(crate) struct PoolCreate {
     /// The pool's name on this node
     pub(crate) name: Name,
-    /// The backend of its volumes: image, directory or lvm
+    /// The backend of its volumes: image, directory, lvm or nfs
     #[arg(long, value_name = "BACKEND")]
     pub(crate) backend: String,
     /// Its directory [default: pools/NAME in the state directory]
@@ -132,6 +137,8 @@ pub(crate) struct PoolCreate {
     pub(crate) trash_retention: Option<Duration>,
     #[command(flatten)]
     pub(crate) lvm: LvmGround,
+    #[command(flatten)]
+    pub(crate) export: Export,
 }
 
 /// What a pool of logical volumes stands on.

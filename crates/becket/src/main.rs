@@ -1,6 +1,7 @@
 //! Becket: Kubernetes volumes from what a node already has.
 //!
-//! One binary with two faces. Run under a FlexVolume driver's name (`…/becket~image/image`) it is
+//! One binary with two faces, and a third that only it sees: a second process of its own, for one operation
+//! that may hang with a file server. Run under a FlexVolume driver's name (`…/becket~image/image`) it is
 //! that driver and answers one callout; that is decided before anything else is set up. Under any
 //! other name it is the command line.
 
@@ -17,6 +18,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    if becket_core::engine::apart_requested(&arguments) {
+        return becket_core::engine::perform_apart(becket_backends::all_apart());
+    }
     if let Some(call) = callout::requested(&arguments) {
         return callout::answer(&call);
     }

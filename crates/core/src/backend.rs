@@ -7,15 +7,18 @@
 //! backend.
 
 use crate::catalog::Catalog;
+use crate::engine::Share;
 use crate::pool::Pool;
 use crate::progress::Progress;
-use crate::record::{Content, Provisioning, SnapshotRecord, VolumeRecord};
-use crate::{Error, Kind, Result, size};
+use crate::record::{Content, PoolRecord, Provisioning, SnapshotRecord, VolumeRecord};
+use crate::remote_mount::RemoteMount;
+use crate::{Error, Kind, Name, Result, size};
 use becket_sys::beneath::Dir;
 use becket_sys::point::Point;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where a volume's storage is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +50,8 @@ pub enum Source {
     },
     /// A directory to bind.
     Directory(Dir),
+    /// A directory of a file server, which every node mounts for itself.
+    Remote(RemoteMount),
 }
 
 /// The bytes of a volume that has its own: an image file or a block device.
@@ -71,7 +76,7 @@ pub enum Hold {
 }
 
 /// What a pool can do, as fixed facts of its backend and of the filesystem or group below it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Abilities {
     /// True when a size is a real limit here.
     pub limits: bool,
@@ -99,6 +104,47 @@ pub struct Space {
 pub trait Backend: Send + Sync {
     /// Its name: `image`, `directory` and so on.
     fn name(&self) -> &'static str;
+
+    /// True when this process must not touch what its pools keep, because a server may not answer: the
+    /// engine does its operations in a second process.
+    fn is_apart(&self) -> bool {
+        false
+    }
+
+    /// True when the pools themselves are on a server, and what is in the state directory only tells the
+    /// way to it.
+    fn is_remote(&self) -> bool {
+        false
+    }
+
+    /// What the medium of a pool with these parameters is called in messages.
+    fn medium_named(&self, _parameters: &BTreeMap<String, String>) -> String {
+        self.name().to_owned()
+    }
+
+    /// Opens the pool's directory on its server; `None` for pools of this node.
+    fn reach(&self, _pool: &PoolRecord) -> Result<Option<Dir>> {
+        Ok(None)
+    }
+
+    /// What the mount table shows as the source of the volume's mounts; `None` for volumes of this node.
+    fn remote_name(&self, _pool: &Pool, _volume: &VolumeRecord) -> Result<Option<PathBuf>> {
+        Ok(None)
+    }
+
+    /// True when the mount that the table shows with `source` may be one of the volume, and is no other
+    /// volume's of the pool: what can be told without its record.
+    fn may_be_mount_of(&self, _pool: &PoolRecord, _volume: &Name, _source: &Path) -> bool {
+        false
+    }
+
+    /// How a share that is no pool's is mounted.
+    fn share(&self, _share: &Share) -> Result<RemoteMount> {
+        Err(Error::new(
+            Kind::Unsupported,
+            format!("the backend `{}` mounts no shares", self.name()),
+        ))
+    }
 
     /// The records of its pools.
     fn catalog(&self) -> &dyn Catalog;
@@ -239,7 +285,7 @@ impl Source {
     pub fn device(&self) -> Option<&std::path::Path> {
         match self {
             Source::Block { device, .. } => Some(device),
-            Source::Directory(_) => None,
+            Source::Directory(_) | Source::Remote(_) => None,
         }
     }
 }

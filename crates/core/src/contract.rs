@@ -29,6 +29,7 @@ mod sharing;
 mod traces;
 
 use crate::backend::{Backend, Place};
+use crate::engine::remote_pool;
 use crate::engine::{Engine, NewVolume, Publication};
 use crate::memory::Memory;
 use crate::record::{Content, VolumeRecord};
@@ -51,6 +52,8 @@ pub struct Ground {
     pub backend: Box<dyn Backend>,
     /// The pool, empty, with a trash that keeps things for a day.
     pub pool: Name,
+    /// The path of the pool's files on this machine, where that is not the one its handle was opened by.
+    pub place: Option<PathBuf>,
     /// An empty directory for staging and target paths.
     pub root: PathBuf,
     /// What of the backend's contents this host can make.
@@ -114,12 +117,21 @@ impl Ground {
     /// The pool, for checks that look into it between operations.
     fn pool(&self) -> Pool {
         let pool = self.engine().open(&self.pool).unwrap();
+        let pool = match self.backend.reach(&pool.record).unwrap() {
+            Some(medium) => remote_pool::entered(pool, medium).unwrap(),
+            None => pool,
+        };
         Pool { memory: Memory::short(), ..pool }
     }
 
     /// What sizes are multiples of.
     fn granule(&self) -> u64 {
         self.engine().granularity(&self.pool, &Default::default()).unwrap()
+    }
+
+    /// The path of the pool's own files.
+    fn place(&self) -> PathBuf {
+        self.place.clone().unwrap_or_else(|| self.pool().dir.path().to_owned())
     }
 
     /// A volume of `content`, large enough for it and small enough to be quick.

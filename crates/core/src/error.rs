@@ -1,13 +1,14 @@
 //! One error type with a closed set of kinds, on which every frontend matches exhaustively.
 
 use becket_sys::Errno;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The result of everything in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What an error means for the caller. The set is closed: a new kind is a new protocol decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// The request itself is wrong; the same request will never succeed.
     Invalid,

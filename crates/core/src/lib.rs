@@ -24,6 +24,7 @@ pub mod pool;
 pub mod preflight;
 pub mod progress;
 pub mod record;
+pub mod remote_mount;
 pub mod settings;
 pub mod size;
 pub mod target;

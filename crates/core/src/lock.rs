@@ -7,9 +7,12 @@
 //! A lock's file goes with the lock, so what never was leaves none, whatever ids are asked for. Only who
 //! has the lock alone removes the file, and who has locked a file that was removed begins again.
 
+use crate::pool::Pool;
+use crate::record::{PoolRecord, Record};
 use crate::{Error, Kind, Result};
 use becket_sys::Errno;
 use becket_sys::beneath::Dir;
+use becket_sys::range_lock;
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::FdFlags;
 use std::fs::File;
@@ -22,6 +25,17 @@ pub struct Lock {
     file: File,
     dir: Dir,
     name: String,
+    /// On the pool's medium, where other nodes have the pool too.
+    beyond: Option<File>,
+}
+
+/// The file on the medium of a shared pool by whose bytes nodes keep each other out. Each key has a byte;
+/// the file stays empty, for bytes beyond its end can be locked as well.
+const BEYOND: &str = "locks";
+
+/// True for the files that stand beside a pool's areas.
+pub(crate) fn is_file(name: &str) -> bool {
+    name == PoolRecord::FILE || name == BEYOND
 }
 
 /// Who else may hold the lock.
@@ -37,10 +51,54 @@ pub enum Mode {
 ///
 /// `Busy` when it is still held then.
 pub fn acquire(dir: &Dir, key: &str, mode: Mode, wait: Duration) -> Result<Lock> {
+    patiently(key, wait, || attempt(dir, key, mode))
+}
+
+/// Takes the lock `key` of a pool: on this node, and on the pool's medium where others have it too.
+pub fn acquire_on(pool: &Pool, key: &str, mode: Mode, wait: Duration) -> Result<Lock> {
+    patiently(key, wait, || attempt_on(pool, key, mode))
+}
+
+/// [`acquire_on`], if that is possible now.
+pub fn attempt_on(pool: &Pool, key: &str, mode: Mode) -> Result<Option<Lock>> {
+    let Some(mut lock) = attempt(&pool.locks, key, mode)? else {
+        return Ok(None);
+    };
+    if pool.shared {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW;
+        let file = pool.dir.open_file(BEYOND, flags)?;
+        let path = pool.dir.path().join(BEYOND);
+        if !range_lock::attempt(&file, byte(pool, key), mode == Mode::Shared, &path)? {
+            return Ok(None);
+        }
+        rustix::io::fcntl_setfd(&file, FdFlags::empty())
+            .map_err(|errno| becket_sys::Error::new("lock", key, errno))?;
+        lock.beyond = Some(file);
+    }
+    // What was known of the pool before may have changed until now.
+    pool.memory.forget();
+    Ok(Some(lock))
+}
+
+/// Removes the file of a shared pool's locks, when the pool is gone.
+pub(crate) fn forget_beyond(pool: &Pool) -> Result<()> {
+    Ok(pool.dir.remove_file(BEYOND)?)
+}
+
+/// The byte of a key: two keys have the same one about never.
+fn byte(pool: &Pool, key: &str) -> u64 {
+    uuid::Uuid::new_v5(&pool.record.uuid, key.as_bytes()).as_u64_pair().0
+}
+
+fn patiently(
+    key: &str,
+    wait: Duration,
+    attempt: impl Fn() -> Result<Option<Lock>>,
+) -> Result<Lock> {
     let deadline = Instant::now() + wait;
     let mut pause = Duration::from_millis(1);
     loop {
-        if let Some(lock) = attempt(dir, key, mode)? {
+        if let Some(lock) = attempt()? {
             return Ok(lock);
         }
         if Instant::now() >= deadline {
@@ -71,7 +129,7 @@ pub fn attempt(dir: &Dir, key: &str, mode: Mode) -> Result<Option<Lock>> {
         // next one to come makes a new file.
         if is_there(&file).map_err(failed)? {
             rustix::io::fcntl_setfd(&file, FdFlags::empty()).map_err(failed)?;
-            return Ok(Some(Lock { file, dir: dir.open_dir(".")?, name }));
+            return Ok(Some(Lock { file, dir: dir.open_dir(".")?, name, beyond: None }));
         }
     }
 }
@@ -101,6 +159,9 @@ pub fn sweep(dir: &Dir) -> Result<()> {
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        if let Some(beyond) = &self.beyond {
+            let _ = range_lock::release(beyond);
+        }
         // The last of several readers is the one that gets it for itself. A file that cannot be removed
         // is in nobody's way.
         let alone = rustix::fs::flock(&self.file, FlockOperation::NonBlockingLockExclusive).is_ok();

@@ -1,15 +1,38 @@
 //! Words for a mount, from outside: only those that do no harm to the volume or the node are taken.
 
+mod nfs;
+
 use crate::error::shown;
 use crate::record::Content;
 use crate::{Error, Kind, Result};
 use becket_sys::mount::{Attributes, FilesystemOption};
+use serde::{Deserialize, Serialize};
 
 /// What a mount is asked to be, in the words of mount(8), checked.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<String>", into = "Vec<String>")]
 pub struct MountFlags {
     attributes: Attributes,
     options: Vec<(String, Option<String>)>,
+    /// The words it was read from.
+    words: Vec<String>,
+}
+
+impl From<MountFlags> for Vec<String> {
+    fn from(flags: MountFlags) -> Vec<String> {
+        flags.words
+    }
+}
+
+/// Words that were checked in another process of ours.
+impl From<Vec<String>> for MountFlags {
+    fn from(words: Vec<String>) -> MountFlags {
+        let mut flags = MountFlags::default();
+        for word in &words {
+            flags.take(word);
+        }
+        flags
+    }
 }
 
 /// Words that every filesystem of ours takes, with a value or without.
@@ -79,24 +102,37 @@ impl MountFlags {
     }
 
     fn add(&mut self, word: &str, content: Content) -> Result<()> {
-        let neutral =
-            word.is_empty() || matches!(word, "rw" | "defaults" | "suid" | "dev" | "exec");
+        let neutral = is_neutral(word);
         let mount = content != Content::Block;
-        if mount && (neutral || self.attributes.add(word)) {
+        let key = word.split_once('=').map_or(word, |(key, _)| key);
+        if mount && (neutral || Attributes::default().add(word)) {
+            self.take(word);
             return Ok(());
         }
-        let (key, value) = match word.split_once('=') {
-            Some((key, value)) => (key, Some(value.trim_matches('"'))),
-            None => (word, None),
-        };
         if !allowed(content).iter().any(|words| words.contains(&key)) {
             let shown = shown(word);
             let holds = content.name();
             return Err(Error::new(Kind::Invalid, format!("mount flag `{shown}` is not allowed"))
                 .hint(format!("it is unknown, or unsafe for a volume that holds {holds}")));
         }
-        self.options.push((key.to_owned(), value.map(str::to_owned)));
+        self.take(word);
         Ok(())
+    }
+
+    /// Takes a word that is allowed.
+    fn take(&mut self, word: &str) {
+        if is_neutral(word) {
+            return;
+        }
+        self.words.push(word.to_owned());
+        if self.attributes.add(word) {
+            return;
+        }
+        let (key, value) = match word.split_once('=') {
+            Some((key, value)) => (key, Some(value.trim_matches('"').to_owned())),
+            None => (word, None),
+        };
+        self.options.push((key.to_owned(), value));
     }
 
     /// These, and then `more`.
@@ -118,6 +154,11 @@ impl MountFlags {
     }
 }
 
+/// True for words that ask for nothing.
+fn is_neutral(word: &str) -> bool {
+    word.is_empty() || matches!(word, "rw" | "defaults" | "suid" | "dev" | "exec")
+}
+
 /// The words of a flag: at its commas, except those of a label, which has commas of its own.
 fn words(flag: &str) -> Vec<&str> {
     let labelled = LABELS.iter().any(|label| flag.starts_with(&format!("{label}=")));
@@ -129,8 +170,11 @@ fn allowed(content: Content) -> &'static [&'static [&'static str]] {
         Content::Ext4 => &[COMMON, LABELS, EXT4],
         Content::Xfs => &[COMMON, LABELS, XFS],
         Content::Btrfs => &[COMMON, LABELS, BTRFS],
-        // A directory's filesystem is mounted already, and a device has none.
-        Content::Directory | Content::Block => &[],
+        // A directory of this node is mounted already, which is said when it is staged; one of a file
+        // server is mounted for the volume.
+        Content::Directory => &[nfs::WORDS],
+        // A device has no filesystem.
+        Content::Block => &[],
     }
 }
 
@@ -151,6 +195,16 @@ mod tests {
     }
 
     #[test]
+    fn words_handed_to_another_process_are_the_same_there() {
+        let flags = ["noatime,ro,hard", "nconnect=4", "defaults"];
+        let read = MountFlags::read(&flags, Content::Directory).unwrap();
+        let told = serde_json::to_string(&read).unwrap();
+        assert_eq!(told, r#"["noatime","ro","hard","nconnect=4"]"#);
+        assert_eq!(serde_json::from_str::<MountFlags>(&told).unwrap(), read);
+        assert_eq!(read.options(), [("hard", None), ("nconnect", Some("4"))]);
+    }
+
+    #[test]
     fn unknown_and_unsafe_words_are_refused() {
         for (flag, content) in [
             ("nobarrier", Content::Ext4),
@@ -163,6 +217,10 @@ mod tests {
             ("noatime,loop", Content::Ext4),
             ("compress", Content::Ext4),
             ("discard", Content::Directory),
+            ("addr=10.0.0.1", Content::Directory),
+            ("vers=3", Content::Directory),
+            ("port=2050", Content::Directory),
+            ("hard", Content::Ext4),
             ("noatime", Content::Block),
             ("such\nnonsense", Content::Ext4),
         ] {

@@ -43,6 +43,8 @@ pub struct Pool {
     pub dir: Dir,
     /// Where the locks of its volumes and snapshots are.
     pub locks: Dir,
+    /// True when other nodes have the pool too: its locks are then kept on its medium as well.
+    pub shared: bool,
     /// Below which mount-only drivers stage its volumes, one directory each.
     pub staged: PathBuf,
     /// The state directory of the node that has opened it.
@@ -123,8 +125,8 @@ impl State {
     pub(crate) fn pool(&self, record: PoolRecord, dir: Dir) -> Result<Pool> {
         let locks = beneath::ensure_path(&self.path.join("locks").join(record.uuid.to_string()))?;
         let staged = self.staged().join(&record.name);
-        let state = self.identity()?;
-        Ok(Pool { record, dir, locks, staged, state, memory: Memory::default() })
+        let (state, memory) = (self.identity()?, Memory::default());
+        Ok(Pool { record, dir, locks, shared: false, staged, state, memory })
     }
 
     /// The names of this node's pools.

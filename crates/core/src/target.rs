@@ -6,11 +6,12 @@ use becket_sys::Errno;
 use becket_sys::beneath::Dir;
 use becket_sys::point::{self, Point};
 use rustix::fs::FileType;
+use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 /// A path beneath a root, both without `.` and `..`; opened beneath the root without following links.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Target {
     root: PathBuf,
     relative: PathBuf,

@@ -67,7 +67,7 @@ impl Capability {
     /// `Invalid` when no volume of the driver can be used like this.
     pub fn suits(&self, driver: Driver) -> Result<()> {
         let refuse = |what: String| Err(Error::new(Kind::Invalid, what));
-        if self.shared_by_nodes() {
+        if self.shared_by_nodes() && !driver.is_shared() {
             let mode = self.mode.as_str_name();
             return refuse(format!("access mode {mode} is not possible: volumes are on one node"));
         }

@@ -5,6 +5,7 @@ use crate::driver::Driver;
 use crate::identifier;
 use becket_backends::directory::{LIMIT, TEMPLATE};
 use becket_backends::lvm::{LVCREATE_OPTIONS, WIPE};
+use becket_backends::nfs::{CLAIM, NAMESPACE, ON_DELETE, SUBDIRECTORY};
 use becket_core::engine::ON_UNMOUNT;
 use becket_core::error::shown;
 use becket_core::record::{Content, Provisioning};
@@ -58,7 +59,8 @@ impl Class {
                     class.provisioning = Some(provisioning(value)?)
                 }
                 (LIMIT | TEMPLATE | ON_UNMOUNT, Driver::Directory)
-                | (LVCREATE_OPTIONS | WIPE, Driver::Lvm) => {
+                | (LVCREATE_OPTIONS | WIPE, Driver::Lvm)
+                | (LIMIT | SUBDIRECTORY | ON_DELETE, Driver::Nfs) => {
                     class.parameters.insert(key.clone(), value.clone());
                 }
                 (FILESYSTEM, _) => class.content = content_of(driver, value)?,
@@ -74,7 +76,19 @@ impl Class {
                 }
             }
         }
+        if class.parameters.contains_key(SUBDIRECTORY) {
+            class.name_claim(given);
+        }
         Ok(class)
+    }
+
+    /// Whose volume it is, for a subdirectory that is named after that.
+    fn name_claim(&mut self, given: &HashMap<String, String>) {
+        for (key, claim) in [(CLAIM, "pvc/name"), (NAMESPACE, "pvc/namespace")] {
+            if let Some(value) = given.get(&format!("{KUBERNETES}{claim}")) {
+                self.parameters.insert(key.to_owned(), value.clone());
+            }
+        }
     }
 
     /// The pool: the one it names, or the driver's own.
@@ -87,6 +101,7 @@ fn known(driver: Driver) -> &'static [&'static str] {
     match driver {
         Driver::Image => &[POOL, PROVISIONING, FILESYSTEM],
         Driver::Directory => &[POOL, LIMIT, TEMPLATE, ON_UNMOUNT],
+        Driver::Nfs => &[POOL, LIMIT, SUBDIRECTORY, ON_DELETE],
         Driver::Lvm => &[POOL, PROVISIONING, FILESYSTEM, LVCREATE_OPTIONS, WIPE],
     }
 }
@@ -127,6 +142,9 @@ mod tests {
         assert_eq!(class.content, Some(Content::Xfs));
         assert!(read(Driver::Directory, &[("limit", "none"), ("template", "{pod}")]).is_ok());
         assert!(read(Driver::Lvm, &[(WIPE, "zero"), ("provisioning", "thin")]).is_ok());
+        let share =
+            [(SUBDIRECTORY, "{namespace}/{claim}"), ("csi.storage.k8s.io/pvc/name", "data")];
+        assert_eq!(read(Driver::Nfs, &share).unwrap().parameters[CLAIM], "data");
         for (driver, given) in [
             (Driver::Image, ("limit", "none")),
             (Driver::Image, (WIPE, "zero")),

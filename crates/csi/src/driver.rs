@@ -12,11 +12,13 @@ pub enum Driver {
     Directory,
     /// `lvm.becket.dev`
     Lvm,
+    /// `nfs.becket.dev`
+    Nfs,
 }
 
 impl Driver {
     /// All of them.
-    pub const ALL: [Driver; 3] = [Driver::Image, Driver::Directory, Driver::Lvm];
+    pub const ALL: [Driver; 4] = [Driver::Image, Driver::Directory, Driver::Lvm, Driver::Nfs];
 
     /// The name that Kubernetes knows it by.
     pub fn name(self) -> &'static str {
@@ -24,6 +26,7 @@ impl Driver {
             Driver::Image => "image.becket.dev",
             Driver::Directory => "directory.becket.dev",
             Driver::Lvm => "lvm.becket.dev",
+            Driver::Nfs => "nfs.becket.dev",
         }
     }
 
@@ -33,6 +36,7 @@ impl Driver {
             Driver::Image => "image",
             Driver::Directory => "directory",
             Driver::Lvm => "lvm",
+            Driver::Nfs => "nfs",
         }
     }
 
@@ -47,6 +51,7 @@ impl Driver {
             Driver::Image => DEFAULT_POOL,
             Driver::Directory => "directory",
             Driver::Lvm => "lvm",
+            Driver::Nfs => "nfs",
         }
     }
 
@@ -54,13 +59,23 @@ impl Driver {
     pub fn filesystems(self) -> &'static [Content] {
         match self {
             Driver::Image | Driver::Lvm => &[Content::Ext4, Content::Xfs, Content::Btrfs],
-            Driver::Directory => &[Content::Directory],
+            Driver::Directory | Driver::Nfs => &[Content::Directory],
         }
     }
 
     /// True where volumes can be raw block.
     pub fn has_block(self) -> bool {
         matches!(self, Driver::Image | Driver::Lvm)
+    }
+
+    /// True where every node reaches every volume.
+    pub fn is_shared(self) -> bool {
+        self == Driver::Nfs
+    }
+
+    /// True where the default pool can be made of nothing: no group of disks and no server is needed.
+    pub fn makes_its_pool(self) -> bool {
+        matches!(self, Driver::Image | Driver::Directory)
     }
 
     /// True where several volumes can be cut at one moment.
@@ -77,7 +92,7 @@ impl Driver {
     pub fn programs(self) -> &'static [&'static str] {
         match self {
             Driver::Image => &["mkfs.ext4"],
-            Driver::Directory => &[],
+            Driver::Directory | Driver::Nfs => &[],
             Driver::Lvm => &["lvm", "mkfs.ext4"],
         }
     }

@@ -80,7 +80,7 @@ impl Plugin {
     /// Makes the driver's default pool where the node never had it.
     pub fn prepare(&self) -> Result<()> {
         let name = identifier::pool(self.driver, None)?;
-        if self.engine.state().knows_pool(&name)? {
+        if self.engine.state().knows_pool(&name)? || !self.driver.makes_its_pool() {
             return Ok(());
         }
         log::info!("pool `{name}` is made, for volumes whose class names no pool");
@@ -178,6 +178,11 @@ impl Plugin {
         }
     }
 
+    /// Where a volume or snapshot of this node can be used; nothing where that is everywhere.
+    pub fn topologies(&self) -> Vec<Topology> {
+        if self.driver.is_shared() { Vec::new() } else { vec![self.topology()] }
+    }
+
     /// Where this node's volumes can be used.
     pub fn topology(&self) -> Topology {
         let segments = HashMap::from([(NODE_SEGMENT.to_owned(), self.node.clone())]);
@@ -187,7 +192,10 @@ impl Plugin {
     /// `NoSpace` when `what` is wanted elsewhere than on this node: none of what is required includes it.
     pub fn is_wanted_here(&self, what: &str, wanted: Option<&TopologyRequirement>) -> Result<()> {
         let requisite = wanted.map_or(&[][..], |wanted| &wanted.requisite);
-        match requisite.is_empty() || requisite.iter().any(|topology| self.is_in(topology)) {
+        match self.driver.is_shared()
+            || requisite.is_empty()
+            || requisite.iter().any(|topology| self.is_in(topology))
+        {
             true => Ok(()),
             false => {
                 let node = &self.node;

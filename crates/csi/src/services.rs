@@ -11,6 +11,7 @@ pub mod identity;
 pub mod metadata;
 pub mod node;
 pub mod publish;
+pub mod share;
 pub mod snapshots;
 pub mod stage;
 pub mod stats;

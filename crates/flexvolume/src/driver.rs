@@ -28,11 +28,13 @@ pub enum Driver {
     Directory,
     /// `becket/lvm`
     Lvm,
+    /// `becket/nfs`
+    Nfs,
 }
 
 impl Driver {
     /// All of them.
-    pub const ALL: [Driver; 3] = [Driver::Image, Driver::Directory, Driver::Lvm];
+    pub const ALL: [Driver; 4] = [Driver::Image, Driver::Directory, Driver::Lvm, Driver::Nfs];
 
     /// The driver's own name, which is its backend's and its executable's too.
     pub fn name(self) -> &'static str {
@@ -40,6 +42,7 @@ impl Driver {
             Driver::Image => "image",
             Driver::Directory => "directory",
             Driver::Lvm => "lvm",
+            Driver::Nfs => "nfs",
         }
     }
 
@@ -59,6 +62,7 @@ impl Driver {
             Driver::Image => DEFAULT_POOL,
             Driver::Directory => "directory",
             Driver::Lvm => "lvm",
+            Driver::Nfs => "nfs",
         }
     }
 
@@ -67,6 +71,19 @@ impl Driver {
         match self {
             Driver::Image => &["name", "pool", "size", "provisioning"],
             Driver::Directory => &["name", "pool", "size", "limit", "template", "onUnmount"],
+            Driver::Nfs => &[
+                "name",
+                "pool",
+                "size",
+                "limit",
+                "subdirectory",
+                "onDelete",
+                // A share as it is, with the words of Kubernetes' own example of an NFS driver.
+                "server",
+                "share",
+                "version",
+                "mountOptions",
+            ],
             Driver::Lvm => &[
                 "name",
                 "pool",

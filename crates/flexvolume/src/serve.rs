@@ -1,6 +1,7 @@
 //! Callouts, turned into what the engine does.
 
 mod request;
+mod share;
 
 use crate::callout::Callout;
 use crate::driver::{Driver, Settings};
@@ -111,6 +112,10 @@ impl Serving<'_> {
     /// Mount-only: stage in the state directory and publish, in one.
     fn mount(&self, directory: &Path, options: &Options) -> Result<Reply> {
         let target = self.directory(directory)?;
+        if let Some((share, publication)) = share::read(self.driver, options)? {
+            self.engine.mount_static(self.driver.name(), &share, &target, &publication)?;
+            return Ok(Reply::success());
+        }
         let request = self.request(options)?;
         let record = request.existing(self.engine)?;
         let publication = request.publication(options, record.as_ref())?;

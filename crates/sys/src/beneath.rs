@@ -4,9 +4,11 @@
 //! `openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)` (Linux 5.6, openat2(2)), so neither `..` nor a
 //! planted symbolic link can lead out of it.
 
+mod rename;
+
 use crate::error::{Context, Result};
 use crate::{Errno, Error};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -195,7 +197,7 @@ impl Dir {
     /// The new directory is synced, so the move survives a power cut: it is one transaction of the
     /// filesystem, which takes the old name away and gives the new one.
     pub fn rename_into(&self, name: &str, to: &Dir, new_name: &str) -> Result<()> {
-        rustix::fs::renameat_with(&self.fd, name, &to.fd, new_name, RenameFlags::NOREPLACE)
+        rename::without_replacing(self.as_fd(), name.as_ref(), to.as_fd(), new_name.as_ref())
             .on("move", self.path.join(name))?;
         to.sync()
     }
@@ -276,13 +278,8 @@ impl Dir {
             let mut new_name = top.as_os_str().to_owned();
             new_name.push(format!(".{moved}"));
             *moved += 1;
-            match rustix::fs::renameat_with(
-                &self.fd,
-                name,
-                &up.fd,
-                &*new_name,
-                RenameFlags::NOREPLACE,
-            ) {
+            let moved_to = Path::new(&new_name);
+            match rename::without_replacing(self.as_fd(), name, up.as_fd(), moved_to) {
                 Ok(()) => return Ok(Some(new_name.into())),
                 Err(Errno::NOENT) => return Ok(None),
                 // An earlier removal that was cut short left one of that name.

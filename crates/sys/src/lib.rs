@@ -21,6 +21,8 @@
 //! | [`extents`] | where a file has data, and what it shares |
 //! | [`quota`] | project quotas |
 //! | [`child`] | programs of the host |
+//! | [`expendable`] | a second process of this program, for work that may hang |
+//! | [`rpc`], [`range_lock`] | whether a file server is there; locks that it keeps for all its clients |
 //! | [`kernel`] | which kernel this is |
 //! | [`space`] | how full a filesystem is |
 
@@ -31,6 +33,7 @@ pub mod child;
 pub mod copy;
 pub mod device_mapper;
 mod error;
+pub mod expendable;
 pub mod extents;
 pub mod filesystem;
 pub mod freeze;
@@ -41,6 +44,8 @@ pub mod mountinfo;
 pub mod ownership;
 pub mod point;
 pub mod quota;
+pub mod range_lock;
+pub mod rpc;
 pub mod space;
 pub mod superblock;
 pub mod tree;

@@ -183,3 +183,14 @@ impl Detached {
 pub fn unmount(target: &Path) -> Result<()> {
     rustix::mount::unmount(target, UnmountFlags::NOFOLLOW).on("unmount", target)
 }
+
+/// Like [`unmount`], of a mount whose server is gone: what waits for the server fails, and the mount
+/// goes away for all who come after, also while it is used (`MNT_FORCE`, then `MNT_DETACH`).
+pub fn unmount_lazily(target: &Path) -> Result<()> {
+    // This one only ends what waits; whether it also unmounts is all the same.
+    let _ = rustix::mount::unmount(target, UnmountFlags::NOFOLLOW | UnmountFlags::FORCE);
+    match rustix::mount::unmount(target, UnmountFlags::NOFOLLOW | UnmountFlags::DETACH) {
+        Err(Errno::INVAL) => Ok(()),
+        other => other.on("unmount", target),
+    }
+}

@@ -34,6 +34,20 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// True when the filesystem is a file server's: touching it may take as long as the server likes.
+    pub fn is_nfs(&self) -> bool {
+        self.kind == "nfs" || self.kind == "nfs4"
+    }
+
+    /// True when this mount shows the directory that `other` shows, or one in it. Mounts of NFS all say
+    /// that their root is `/`, and tell in their source what they show.
+    pub fn shows(&self, other: &Entry) -> bool {
+        match self.is_nfs() {
+            true => self.device == other.device && self.source.starts_with(&other.source),
+            false => self.device == other.device && self.root.starts_with(&other.root),
+        }
+    }
+
     /// True when `option` stands among the filesystem's own options.
     pub fn has(&self, option: &str) -> bool {
         self.options.split(',').any(|has| has == option)

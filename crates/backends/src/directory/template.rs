@@ -27,15 +27,26 @@ pub fn check(template: &str) -> Result<()> {
 /// Each component is checked after filling in, so neither the template nor a pod's name can lead
 /// out of the volume.
 pub fn render(template: &str, identity: &Identity<'_>) -> Result<String> {
+    let values = [
+        ("namespace", identity.namespace),
+        ("pod", identity.pod),
+        ("uid", identity.uid),
+        ("volume", identity.volume),
+    ];
+    render_with(template, &values)
+}
+
+/// [`render`], of a template that may name these values.
+pub(crate) fn render_with(template: &str, values: &[(&str, &str)]) -> Result<String> {
     let refuse = |reason: String| {
         let shown = shown(template);
-        Err(Error::new(Kind::Invalid, format!("template `{shown}` is refused: {reason}")).hint(
-            "use path components of {namespace}, {pod}, {uid}, {volume} and A-Z a-z 0-9 . _ -",
-        ))
+        let names: Vec<String> = values.iter().map(|(key, _)| format!("{{{key}}}")).collect();
+        Err(Error::new(Kind::Invalid, format!("template `{shown}` is refused: {reason}"))
+            .hint(format!("use path components of {} and A-Z a-z 0-9 . _ -", names.join(", "))))
     };
     let mut components = Vec::new();
     for part in template.split('/') {
-        let component = match fill(part, identity) {
+        let component = match fill(part, values) {
             Ok(component) => component,
             Err(reason) => return refuse(reason),
         };
@@ -53,20 +64,16 @@ pub fn render(template: &str, identity: &Identity<'_>) -> Result<String> {
     }
 }
 
-fn fill(part: &str, identity: &Identity<'_>) -> std::result::Result<String, String> {
+fn fill(part: &str, values: &[(&str, &str)]) -> std::result::Result<String, String> {
     let mut filled = String::new();
     let mut rest = part;
     while let Some((before, after)) = rest.split_once('{') {
         let (key, after) = after.split_once('}').ok_or("a `{` is not closed")?;
-        let value = match key {
-            "namespace" => identity.namespace,
-            "pod" => identity.pod,
-            "uid" => identity.uid,
-            "volume" => identity.volume,
-            _ => return Err(format!("`{{{}}}` is not known", shown(key))),
+        let Some((_, value)) = values.iter().find(|(name, _)| *name == key) else {
+            return Err(format!("`{{{}}}` is not known", shown(key)));
         };
         if value.is_empty() {
-            return Err(format!("this call does not tell the pod's `{key}`"));
+            return Err(format!("this call does not tell the `{key}`"));
         }
         filled.push_str(before);
         filled.push_str(value);

@@ -142,6 +142,7 @@ impl Group {
             root,
             limits: true,
             thick: !thin,
+            place: None,
             keep: Box::new(self),
         }
     }

@@ -12,7 +12,7 @@ pub(crate) struct ServeArgs {
     /// The node's id, which is its name in Kubernetes
     #[arg(long, value_name = "NAME", env = "NODE_NAME", value_parser = node_id)]
     pub(crate) node_id: String,
-    /// The drivers: image, directory, lvm
+    /// The drivers: image, directory, lvm, nfs
     #[arg(long, value_name = "DRIVERS", value_delimiter = ',', default_value = "image,directory")]
     #[arg(value_parser = driver)]
     pub(crate) drivers: Vec<Driver>,

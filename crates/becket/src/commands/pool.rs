@@ -36,6 +36,7 @@ fn create(engine: &Engine, new: &PoolCreate, form: Form) -> Result<()> {
         "lvm" => lvm_ground::prepare(engine, new)?,
         _ => lvm_ground::refuse(new)?,
     };
+    let parameters = parameters.into_iter().chain(new.export.parameters()).collect();
     let record = engine.create_pool(&NewPool {
         parameters,
         path: new.path.clone(),

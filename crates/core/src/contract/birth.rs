@@ -205,7 +205,7 @@ fn hostile_names_lead_nowhere(ground: &Ground) {
     ground.create(&longest, ground.any());
     must(ground.engine().delete(&ground.pool, &named(&longest)), "delete the longest name");
     // A link planted in place of a volume is not followed, and nothing behind it is touched.
-    let volumes = ground.pool().dir.path().join("volumes");
+    let volumes = ground.place().join("volumes");
     if volumes.is_dir() {
         let outside = ground.root.join("outside");
         std::fs::create_dir(&outside).unwrap();

@@ -199,7 +199,7 @@ fn reconcile_removes_half_a_group(ground: &Ground) {
     let left = ground.backend.catalog().snapshots(&ground.pool()).unwrap().records;
     assert_eq!(left.len(), 2, "{left:?}");
     // A member that cannot be read is no proof that it is gone.
-    let dir = ground.pool().dir.path().join("snapshots/whole-a");
+    let dir = ground.place().join("snapshots/whole-a");
     if dir.is_dir() {
         let record = std::fs::read(dir.join("snapshot.json")).unwrap();
         write(&dir.join("snapshot.json"), b"damaged");

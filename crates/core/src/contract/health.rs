@@ -50,11 +50,11 @@ fn two(ground: &Ground, content: Content) {
 
 /// The path of the volume's own bytes, or of its directory.
 fn data(ground: &Ground, name: &str) -> PathBuf {
-    ground.pool().dir.path().join("volumes").join(name).join("data")
+    ground.place().join("volumes").join(name).join("data")
 }
 
 fn has_files(ground: &Ground) -> bool {
-    ground.pool().dir.path().join("volumes").is_dir()
+    ground.place().join("volumes").is_dir()
 }
 
 fn a_healthy_volume_has_no_complaints(ground: &Ground) {
@@ -100,7 +100,7 @@ fn a_damaged_record_is_told(ground: &Ground) {
         return;
     }
     two(ground, ground.any());
-    let place = ground.pool().dir.path().join("volumes/v/volume.json");
+    let place = ground.place().join("volumes/v/volume.json");
     let record = std::fs::read_to_string(&place).unwrap();
     let newer = record.replace("\"format\": 1", "\"format\": 99");
     for damaged in ["", "{", &record[..record.len() / 2], &newer] {
@@ -118,7 +118,7 @@ fn missing_storage_is_told(ground: &Ground) {
         return;
     }
     two(ground, ground.any());
-    let (place, kept) = (data(ground, "v"), ground.pool().dir.path().join("kept"));
+    let (place, kept) = (data(ground, "v"), ground.place().join("kept"));
     let directory = ground.any() == Content::Directory;
     let reason = if directory { "DirectoryMissing" } else { "ImageMissing" };
     std::fs::rename(&place, &kept).unwrap();
@@ -143,7 +143,7 @@ fn a_device_without_its_image_is_told(ground: &Ground) {
     }
     two(ground, ground.any());
     ground.stage("v");
-    let (place, copy) = (data(ground, "v"), ground.pool().dir.path().join("copy"));
+    let (place, copy) = (data(ground, "v"), ground.place().join("copy"));
     std::fs::copy(&place, &copy).unwrap();
     std::fs::remove_file(&place).unwrap();
     expect(ground, &[(DataLoss, "ImageMissing"), (DataLoss, "DeviceGone")]);
@@ -289,7 +289,7 @@ fn a_shut_down_filesystem_is_told(ground: &Ground) {
 fn an_unreachable_pool_is_told(ground: &Ground) {
     two(ground, ground.any());
     let engine = ground.engine();
-    let place = ground.pool().dir.path().canonicalize().unwrap();
+    let place = ground.place().canonicalize().unwrap();
     let unreachable = |what: &str| {
         let pool = engine.pool_health(&ground.pool);
         let volume = health(ground, "v");

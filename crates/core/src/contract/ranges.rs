@@ -182,7 +182,7 @@ fn compressed_data_is_compared(ground: &Ground) {
     if !has_ranges(ground) {
         return;
     }
-    let place = ground.pool().dir.path().join("volumes");
+    let place = ground.place().join("volumes");
     let told = Command::new("chattr").arg("+c").arg(&place).output();
     let has_block = ground.contents.contains(&Content::Block);
     if !has_block || !told.is_ok_and(|told| told.status.success()) {

@@ -153,7 +153,7 @@ fn an_idle_stage_is_taken_down(ground: &Ground) {
 }
 
 fn strange_places_are_reported(ground: &Ground) {
-    let dir = ground.pool().dir.path().to_owned();
+    let dir = ground.place();
     if !dir.join("volumes").is_dir() {
         return;
     }

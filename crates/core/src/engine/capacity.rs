@@ -1,18 +1,20 @@
 //! How much more a pool can promise.
 
 use super::Engine;
+use super::apart::Operation;
 use super::observe::unless_deleted;
 use crate::backend::Backend;
 use crate::pool::Pool;
 use crate::record::{Provisioning, VolumeRecord};
 use crate::{Error, Kind, Name, Result, size};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The space of a pool and what of it is promised, in bytes.
 ///
 /// Snapshots appear nowhere here, and that is right: their blocks are not free, and nothing new
 /// will ever be written to them, so promise and deed cancel out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capacity {
     /// What the medium below holds in all.
     pub total: u64,
@@ -44,6 +46,9 @@ impl Engine {
     /// What the pool can promise now.
     pub fn capacity(&self, pool: &Name) -> Result<Capacity> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::Capacity);
+        }
         capacity(self.backend(&pool)?, &pool)
     }
 }

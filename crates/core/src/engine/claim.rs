@@ -1,6 +1,7 @@
 //! Attachments: which nodes may use a volume, kept in its record.
 
 use super::Engine;
+use super::apart::Operation;
 use crate::record::{Claim, VolumeRecord};
 use crate::settings::Settings;
 use crate::{Error, Kind, Name, Result};
@@ -12,6 +13,9 @@ impl Engine {
     /// are readers; the message names that node.
     pub fn claim(&self, pool: &Name, name: &Name, claim: &Claim) -> Result<VolumeRecord> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::Claim { name: name.clone(), claim: claim.clone() });
+        }
         let _lock = self.lock_volume(&pool, name)?;
         let mut record = self.present(&pool, name)?;
         if let Some(own) = record.claims.iter().find(|own| own.node == claim.node) {
@@ -44,6 +48,12 @@ impl Engine {
     /// claimed, is released already, and the answer is false.
     pub fn release_claim(&self, pool: &Name, name: &Name, node: Option<&str>) -> Result<bool> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::ReleaseClaim {
+                name: name.clone(),
+                node: node.map(str::to_owned),
+            });
+        }
         let _lock = self.lock_volume(&pool, name)?;
         let catalog = self.backend(&pool)?.catalog();
         let Some(mut record) = catalog.volume(&pool, name)?.found() else {
@@ -65,6 +75,12 @@ impl Engine {
         read: impl FnOnce(&VolumeRecord) -> Result<Settings>,
     ) -> Result<VolumeRecord> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            // What is read depends on nothing that can change in the volume's life.
+            let record: VolumeRecord = apart.ask(Operation::Volume(name.clone()))?;
+            let settings = read(&record)?;
+            return apart.ask(Operation::Modify { name: name.clone(), settings });
+        }
         let _lock = self.lock_volume(&pool, name)?;
         let mut record = self.present(&pool, name)?;
         let changed = record.settings.clone().with(read(&record)?);

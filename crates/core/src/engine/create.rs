@@ -2,6 +2,7 @@
 //!
 //! A volume is built hidden and appears in one step when it is whole.
 
+use super::apart::Operation;
 use super::birth::{adopt, format};
 use super::{Engine, capacity, refusal};
 use crate::backend::{Backend, From};
@@ -12,11 +13,12 @@ use crate::pool::Pool;
 use crate::record::{Birth, Content, FORMAT, Origin, OriginKind, Provisioning, VolumeRecord, now};
 use crate::settings::Settings;
 use crate::{Error, Kind, Name, Result, size};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// What a new volume is to be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NewVolume {
     /// Its name in the pool.
     pub name: Name,
@@ -59,6 +61,9 @@ impl Engine {
     /// `Conflict` when one of that name differs, `NoSpace` when the pool cannot promise its size.
     pub fn create(&self, pool: &Name, new: &NewVolume) -> Result<VolumeRecord> {
         let pool = self.open_or_make(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::Create(Box::new(new.clone())));
+        }
         let lock = self.lock_volume(&pool, &new.name)?;
         self.create_locked(&pool, new, &lock)
     }

@@ -1,5 +1,6 @@
 //! Growing volumes. They never shrink.
 
+use super::apart::Operation;
 use super::create::unreachable_step;
 use super::observe::{Places, mounts};
 use super::{Engine, capacity, refusal};
@@ -35,6 +36,9 @@ impl Engine {
         filesystem: bool,
     ) -> Result<VolumeRecord> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::Expand { name: name.clone(), bytes, filesystem });
+        }
         let _lock = self.lock_volume(&pool, name)?;
         let backend = self.backend(&pool)?;
         let mut record = self.present(&pool, name)?;

@@ -9,6 +9,7 @@ mod incomplete;
 pub(super) use incomplete::{is_incomplete, refuse_member, remove_if_incomplete, whole_only};
 
 use super::Engine;
+use super::apart::Operation;
 use super::snapshot::snapshot_record;
 use super::trash::snapshot_ticket;
 use crate::backend::Backend;
@@ -43,6 +44,12 @@ impl Engine {
     ) -> Result<Vec<SnapshotRecord>> {
         check_members(group, members)?;
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::CreateGroupSnapshot {
+                group: group.clone(),
+                members: members.to_vec(),
+            });
+        }
         let catalog = self.backend(&pool)?.catalog();
         let _group_lock = self.lock_group(&pool, group)?;
         let found = of_group(catalog, &pool, group)?;
@@ -72,6 +79,9 @@ impl Engine {
     /// where the pool is healthy.
     pub fn group(&self, pool: &Name, group: &Name) -> Result<Vec<SnapshotRecord>> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::Group(group.clone()));
+        }
         let catalog = self.backend(&pool)?.catalog();
         let found = of_group(catalog, &pool, group)?;
         whole(catalog, &pool, &found)?.ok_or_else(|| {
@@ -87,6 +97,9 @@ impl Engine {
     /// one too. False when there was nothing.
     pub fn delete_group_snapshot(&self, pool: &Name, group: &Name) -> Result<bool> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::DeleteGroupSnapshot(group.clone()));
+        }
         let catalog = self.backend(&pool)?.catalog();
         let _group_lock = self.lock_group(&pool, group)?;
         let found = of_group(catalog, &pool, group)?;

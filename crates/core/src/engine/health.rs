@@ -23,7 +23,9 @@
 mod node;
 mod pool;
 mod storage;
+mod told;
 
+use super::apart::Operation;
 use super::{Engine, missing};
 use crate::backend::Backend;
 use crate::catalog::Existence;
@@ -31,9 +33,10 @@ use crate::pool::Pool;
 use crate::record::VolumeRecord;
 use crate::{Error, Kind, Name, Result};
 use node::Node;
+use serde::{Deserialize, Serialize};
 
 /// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Severity {
     /// It can be used, and not as it should be.
     Degraded,
@@ -44,7 +47,7 @@ pub enum Severity {
 }
 
 /// Something that is wrong. Of one volume or pool no two have the same reason.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Complaint {
     /// How bad it is.
     pub severity: Severity,
@@ -69,6 +72,12 @@ impl Engine {
             Err(error) if error.kind() != Kind::NotFound => return Ok(vec![unreachable(&error)]),
             other => other?,
         };
+        if let Some(apart) = self.apart(&pool) {
+            return match apart.ask(Operation::VolumeHealth(name.clone())) {
+                Err(error) if error.kind() != Kind::NotFound => Ok(vec![unreachable(&error)]),
+                other => other,
+            };
+        }
         let backend = self.backend(&pool)?;
         let complaints = match backend.catalog().volume(&pool, name) {
             Ok(Existence::Present(record)) => look(backend, &pool, record, &Node::read(&pool)?),
@@ -81,6 +90,9 @@ impl Engine {
     /// The volumes of the pool with which something is wrong, by name.
     pub fn unhealthy_volumes(&self, pool: &Name) -> Result<Vec<(Name, Vec<Complaint>)>> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::UnhealthyVolumes);
+        }
         let backend = self.backend(&pool)?;
         let node = Node::read(&pool)?;
         let listing = backend.catalog().volumes(&pool)?;
@@ -108,7 +120,10 @@ impl Engine {
         if matches!(self.would_make(pool), Ok(true)) {
             return Vec::new();
         }
-        let found = self.open(pool).and_then(|pool| pool::complaints(self.backend(&pool)?, &pool));
+        let found = self.open(pool).and_then(|pool| match self.apart(&pool) {
+            Some(apart) => apart.ask(Operation::PoolHealth),
+            None => pool::complaints(self.backend(&pool)?, &pool),
+        });
         found.unwrap_or_else(|error| vec![unreachable(&error)])
     }
 }

@@ -1,5 +1,6 @@
 //! Volumes that a pod's own definition holds: each is made for one path and ends with it.
 
+use super::apart::Operation;
 use super::steps::unmount_all;
 use super::{Engine, NewVolume, Publication};
 use crate::catalog::Existence;
@@ -20,6 +21,13 @@ impl Engine {
         publication: &Publication,
     ) -> Result<()> {
         let pool = self.open_or_make(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::MountInline {
+                new: Box::new(new.clone()),
+                target: target.clone(),
+                publication: publication.clone(),
+            });
+        }
         let lock = self.lock_volume(&pool, &new.name)?;
         let found = self.backend(&pool)?.catalog().volume(&pool, &new.name)?.found();
         if let Some(found) = found.as_ref().filter(|found| found.labels != new.labels) {
@@ -45,6 +53,9 @@ impl Engine {
     /// being made.
     pub fn end_inline(&self, pool: &Name, name: &Name, target: Option<&Target>) -> Result<bool> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::EndInline { name: name.clone(), target: target.cloned() });
+        }
         let lock = self.lock_volume(&pool, name)?;
         let ours = match self.backend(&pool)?.catalog().volume(&pool, name) {
             Ok(Existence::Present(found)) if !found.labels.contains_key(INLINE) => {

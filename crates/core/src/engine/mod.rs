@@ -3,6 +3,7 @@
 //! Each operation takes the lock of what it changes, observes, plans, and takes the plan's steps.
 //! The files of this module are its operations; what they share is here.
 
+mod apart;
 mod asked;
 mod birth;
 mod capacity;
@@ -18,6 +19,9 @@ mod observe;
 mod pools;
 mod ranges;
 mod reconcile;
+mod remote;
+pub(crate) mod remote_pool;
+mod share;
 mod snapshot;
 mod steps;
 mod traces;
@@ -25,6 +29,7 @@ mod trash;
 mod unmount;
 mod usage;
 
+pub use apart::{MARK as APART, perform as perform_apart, requested as apart_requested};
 #[cfg(feature = "contract")]
 pub(crate) use birth::format;
 pub use capacity::Capacity;
@@ -35,6 +40,7 @@ pub use mount::{ON_UNMOUNT, Publication, Staging};
 pub use pools::NewPool;
 pub use ranges::{BLOCK, Range, Ranges};
 pub use reconcile::{Finding, Outcome};
+pub use share::Share;
 pub use usage::Usage;
 
 use crate::backend::{Abilities, Backend};
@@ -45,6 +51,7 @@ use crate::pool::{Pool, State};
 use crate::progress::{Logged, Progress};
 use crate::record::{SnapshotRecord, VolumeRecord};
 use crate::{Error, Kind, Name, Result};
+use apart::Operation;
 use observe::unless_deleted;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -101,6 +108,9 @@ impl Engine {
     /// The volume `name`. `NotFound` only where its pool is healthy.
     pub fn volume(&self, pool: &Name, name: &Name) -> Result<VolumeRecord> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::Volume(name.clone()));
+        }
         self.present(&pool, name)
     }
 
@@ -108,24 +118,36 @@ impl Engine {
     /// it proves nothing about the volume.
     pub fn find_volume(&self, pool: &Name, name: &Name) -> Result<Option<VolumeRecord>> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::FindVolume(name.clone()));
+        }
         Ok(self.backend(&pool)?.catalog().volume(&pool, name)?.found())
     }
 
     /// All volumes of a pool that have a readable record; what has none is logged.
     pub fn volumes(&self, pool: &Name) -> Result<Vec<VolumeRecord>> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::Volumes);
+        }
         Ok(readable(&pool, self.backend(&pool)?.catalog().volumes(&pool)?))
     }
 
     /// The snapshot `name`. A member of a group is there once the whole group is.
     pub fn snapshot(&self, pool: &Name, name: &Name) -> Result<SnapshotRecord> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::Snapshot(name.clone()));
+        }
         self.present_snapshot(&pool, name)
     }
 
     /// All snapshots of a pool that have a readable record.
     pub fn snapshots(&self, pool: &Name) -> Result<Vec<SnapshotRecord>> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::Snapshots);
+        }
         let listing = self.backend(&pool)?.catalog().snapshots(&pool)?;
         Ok(readable(&pool, group::whole_only(listing)))
     }
@@ -133,6 +155,9 @@ impl Engine {
     /// Bytes of the pool that each of `volumes` alone takes now.
     pub fn allocated(&self, pool: &Name, volumes: &[VolumeRecord]) -> Result<Vec<u64>> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::Allocated(volumes.to_vec()));
+        }
         let backend = self.backend(&pool)?;
         let allocated = |volume| {
             let allocated = || backend.allocated(&pool, volume);
@@ -145,6 +170,9 @@ impl Engine {
     /// `None` where it has none.
     pub fn lasting_path(&self, pool: &Name, name: &Name) -> Result<Option<PathBuf>> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::LastingPath(name.clone()));
+        }
         let record = self.present(&pool, name)?;
         self.backend(&pool)?.lasting_path(&pool, &record)
     }
@@ -152,6 +180,9 @@ impl Engine {
     /// Where the volume is mounted on this node, its staging places included.
     pub fn mounts(&self, pool: &Name, volume: &VolumeRecord) -> Result<Vec<PathBuf>> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::Mounts(Box::new(volume.clone())));
+        }
         let backend = self.backend(&pool)?;
         let mounts = || observe::mounts(backend, &pool, volume);
         let mounts = unless_deleted(backend, &pool, volume, mounts)?.unwrap_or_default();
@@ -161,6 +192,9 @@ impl Engine {
     /// What the pool can do.
     pub fn abilities(&self, pool: &Name) -> Result<Abilities> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::Abilities);
+        }
         self.backend(&pool)?.abilities(&pool)
     }
 
@@ -192,18 +226,11 @@ impl Engine {
     }
 
     fn lock_volume(&self, pool: &Pool, name: &Name) -> Result<Lock> {
-        self.if_wanted(self.take(pool, &volume_key(name), Mode::Exclusive, self.wait)?)
-    }
-
-    /// Takes a lock of the pool. What was known of the pool before may have changed until now.
-    fn take(&self, pool: &Pool, key: &str, mode: Mode, wait: Duration) -> Result<Lock> {
-        let lock = lock::acquire(&pool.locks, key, mode, wait)?;
-        pool.memory.forget();
-        Ok(lock)
+        self.if_wanted(lock::acquire_on(pool, &volume_key(name), Mode::Exclusive, self.wait)?)
     }
 
     fn lock_snapshot(&self, pool: &Pool, name: &Name) -> Result<Lock> {
-        self.if_wanted(self.take(pool, &snapshot_key(name), Mode::Exclusive, self.wait)?)
+        self.if_wanted(lock::acquire_on(pool, &snapshot_key(name), Mode::Exclusive, self.wait)?)
     }
 
     fn if_wanted(&self, lock: Lock) -> Result<Lock> {
@@ -214,24 +241,24 @@ impl Engine {
     }
 
     fn lock_group(&self, pool: &Pool, name: &Name) -> Result<Lock> {
-        self.if_wanted(self.take(pool, &group_key(name), Mode::Exclusive, self.wait)?)
+        self.if_wanted(lock::acquire_on(pool, &group_key(name), Mode::Exclusive, self.wait)?)
     }
 
     /// For those who only read the snapshot: any number of volumes can be made from it at once.
     fn share_snapshot(&self, pool: &Pool, name: &Name) -> Result<Lock> {
         let wait = self.wait.max(ORIGIN);
-        self.take(pool, &snapshot_key(name), Mode::Shared, wait)
+        lock::acquire_on(pool, &snapshot_key(name), Mode::Shared, wait)
     }
 
     /// For a clone of the volume: several of them take turns.
     fn lock_origin(&self, pool: &Pool, name: &Name) -> Result<Lock> {
         let wait = self.wait.max(ORIGIN);
-        self.take(pool, &volume_key(name), Mode::Exclusive, wait)
+        lock::acquire_on(pool, &volume_key(name), Mode::Exclusive, wait)
     }
 
     /// The lock under which promises are added up: held for a moment, never during long work.
     fn lock_promises(&self, pool: &Pool) -> Result<Lock> {
-        self.take(pool, "promises", Mode::Exclusive, MOMENT)
+        lock::acquire_on(pool, "promises", Mode::Exclusive, MOMENT)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing here formats. Nothing here remembers: what is mounted where is read from the kernel.
 
+use super::apart::Operation;
 use super::create::unreachable_step;
 use super::expand::grow_storage;
 use super::observe::Places;
@@ -14,9 +15,10 @@ use crate::pool::Pool;
 use crate::record::Content;
 use crate::target::Target;
 use crate::{Error, Kind, Name, Result};
+use serde::{Deserialize, Serialize};
 
 /// How a volume is staged.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Staging {
     /// Words for the mount of its filesystem.
     pub flags: MountFlags,
@@ -27,7 +29,7 @@ pub struct Staging {
 }
 
 /// How a volume is published at a target.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Publication {
     /// It cannot be written through the target.
     pub readonly: bool,
@@ -63,6 +65,13 @@ impl Engine {
         how: &Staging,
     ) -> Result<()> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::Stage {
+                name: name.clone(),
+                staging: staging.clone(),
+                how: how.clone(),
+            });
+        }
         let lock = self.lock_volume(&pool, name)?;
         self.stage_locked(&pool, name, staging, how, &lock)
     }
@@ -116,6 +125,14 @@ impl Engine {
         publication: &Publication,
     ) -> Result<()> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::Publish {
+                name: name.clone(),
+                staging: staging.clone(),
+                target: target.clone(),
+                publication: publication.clone(),
+            });
+        }
         let lock = self.lock_volume(&pool, name)?;
         self.publish_locked(&pool, name, staging, target, publication, &lock)
     }
@@ -130,6 +147,7 @@ impl Engine {
         _lock: &Lock,
     ) -> Result<()> {
         let backend = self.backend(pool)?;
+        self.mend_stale(pool, name, staging, target, publication)?;
         let below = publication.below.as_deref();
         let exclusive = publication.exclusive;
         let places =
@@ -168,6 +186,14 @@ impl Engine {
             Some(_) => self.open_or_make(pool)?,
             None => self.open(pool)?,
         };
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::Mount {
+                name: name.clone(),
+                make: make.map(|new| Box::new(new.clone())),
+                target: target.clone(),
+                publication: publication.clone(),
+            });
+        }
         let lock = self.lock_volume(&pool, name)?;
         self.mount_locked(&pool, name, make, target, publication, &lock)
     }
@@ -213,6 +239,9 @@ impl Engine {
     /// Unmounts the staging path and detaches the volume where nothing uses it any more.
     pub fn unstage(&self, pool: &Name, name: &Name, staging: &Target) -> Result<()> {
         let pool = self.open(pool)?;
+        if self.apart(&pool).is_some() {
+            return self.unstage_unasked(&pool, name, staging);
+        }
         let lock = self.lock_volume(&pool, name)?;
         self.unstage_locked(&pool, name, staging, &lock)
     }

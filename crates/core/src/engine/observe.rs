@@ -1,7 +1,7 @@
 //! What is: read from the pool and from the kernel, every time anew.
 
-use super::Engine;
 use super::held::is_staged;
+use super::{Engine, remote};
 use crate::backend::{Backend, Hold, Place, Source};
 use crate::catalog::Existence;
 use crate::name::Name;
@@ -152,7 +152,10 @@ pub(super) fn spot(
     // A device is written to through a read-only mount of its node, so there the mount says nothing.
     let readonly = match record.content {
         Content::Block => block_device::refuses_writes(point.node)?,
-        _ => space::of(handle.as_fd(), &place.path())?.readonly,
+        _ => match remote::entry_of(&point)? {
+            Some(entry) => entry.readonly,
+            None => space::of(handle.as_fd(), &place.path())?.readonly,
+        },
     };
     Ok(Spot::Ours { readonly })
 }
@@ -168,6 +171,10 @@ pub(super) fn mounts(
         let devices = backend.devices(pool, record, Place::Ready)?;
         return Ok(table.into_iter().filter(|entry| is_on(entry, &devices)).collect());
     }
+    if let Some(name) = backend.remote_name(pool, record)? {
+        let shows = |entry: &Entry| entry.is_nfs() && entry.source.starts_with(&name);
+        return Ok(table.into_iter().filter(shows).collect());
+    }
     let (device, root) = place_of(backend, pool, record, &table)?;
     Ok(table
         .into_iter()
@@ -181,7 +188,7 @@ pub(super) fn top_of(
     pool: &Pool,
     record: &VolumeRecord,
 ) -> Result<Option<PathBuf>> {
-    if record.content != Content::Directory {
+    if record.content != Content::Directory || backend.remote_name(pool, record)?.is_some() {
         return Ok(None);
     }
     Ok(Some(place_of(backend, pool, record, &mountinfo::read()?)?.1))

@@ -1,19 +1,21 @@
 //! Making, opening and deleting pools.
 
-use super::{Engine, MOMENT};
+use super::apart::Operation;
+use super::{Engine, MOMENT, remote_pool};
 use crate::backend::Backend;
 use crate::lock::{self, Lock, Mode};
 use crate::pool::{DEFAULT_POOL, Pool};
 use crate::record::{self, FORMAT, PoolRecord, Record};
 use crate::{Error, Kind, Name, Result, preflight};
 use becket_sys::beneath::Dir;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 use uuid::Uuid;
 
 /// What a new pool is to be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NewPool {
     /// Its name on this node.
     pub name: Name,
@@ -48,7 +50,7 @@ impl Engine {
     /// changes what is asked to be changed.
     pub fn create_pool(&self, new: &NewPool) -> Result<PoolRecord> {
         preflight::kernel()?;
-        self.backend_named(&new.backend)?;
+        let backend = self.backend_named(&new.backend)?;
         if let Some(overcommit) = new.overcommit.filter(|ratio| !(0.1..=1000.0).contains(ratio)) {
             return Err(Error::new(
                 Kind::OutOfRange,
@@ -60,7 +62,14 @@ impl Engine {
             return Err(Error::new(Kind::Invalid, "the path of a pool must be absolute")
                 .hint("it is where the pool is for as long as it lives"));
         }
+        if backend.is_apart() {
+            let create = Operation::CreatePool(Box::new(new.clone()));
+            return self.ask_apart(&backend.medium_named(&new.parameters), None, create);
+        }
         let _lock = self.lock_pool(&new.name)?;
+        if backend.is_remote() {
+            return self.create_remote_pool(backend, new);
+        }
         let place = self.state.place_of(&new.name, new.path.as_deref());
         self.refuse_other_place(new, &place)?;
         if let Ok(dir) = Dir::open(&place) {
@@ -117,8 +126,10 @@ impl Engine {
     /// Opens a pool.
     pub fn open(&self, name: &Name) -> Result<Pool> {
         let pool = self.state.open_pool(name)?;
-        self.backend(&pool)?;
-        Ok(pool)
+        match self.backend(&pool)?.reach(&pool.record)? {
+            Some(medium) => remote_pool::entered(pool, medium),
+            None => Ok(pool),
+        }
     }
 
     /// Opens a pool to make a volume in it. The pool named `default` is made, with the backend `image`,
@@ -149,6 +160,9 @@ impl Engine {
             return Ok(false);
         }
         if std::fs::read_link(self.state.place_of(name, None)).is_err() {
+            if self.forget_remote_pool(name)? {
+                return Ok(true);
+            }
             return Err(Error::new(
                 Kind::WrongState,
                 format!("pool `{name}` is at its default place and cannot be forgotten"),
@@ -162,16 +176,21 @@ impl Engine {
     /// Deletes an empty pool. Anything in it, the trash included, stops the deletion. False when this
     /// node does not know it.
     pub fn delete_pool(&self, name: &Name) -> Result<bool> {
+        if self.state.knows_pool(name)?
+            && let Some(apart) = self.apart(&self.state.open_pool(name)?)
+        {
+            return apart.ask(Operation::DeletePool);
+        }
         let _lock = self.lock_pool(name)?;
         if !self.state.knows_pool(name)? {
             return Ok(false);
         }
-        let pool = self.state.open_pool(name)?;
+        let pool = self.open(name)?;
         let backend = self.backend(&pool)?;
         refuse_used(backend, &pool)?;
         backend.catalog().sweep(&pool)?;
         // Plain rmdir only: whatever is not empty stays, and its name is in the error.
-        for area in pool.dir.names()?.iter().filter(|area| area.as_str() != PoolRecord::FILE) {
+        for area in pool.dir.names()?.iter().filter(|area| !lock::is_file(area)) {
             for part in pool.dir.open_dir(area)?.names()? {
                 pool.dir.open_dir(area)?.remove_dir(&part)?;
             }
@@ -179,12 +198,17 @@ impl Engine {
         }
         backend.catalog().dissolve(&pool)?;
         pool.dir.remove_file(PoolRecord::FILE)?;
-        self.state.forget_pool(name)?;
+        if pool.shared {
+            lock::forget_beyond(&pool)?;
+            self.forget_remote_pool(name)?;
+        } else {
+            self.state.forget_pool(name)?;
+        }
         self.forget_places(name).map(|()| true)
     }
 }
 
-fn read_record(dir: &Dir) -> Result<Option<PoolRecord>> {
+pub(super) fn read_record(dir: &Dir) -> Result<Option<PoolRecord>> {
     match dir.read(PoolRecord::FILE, record::LARGEST)? {
         Some(bytes) => {
             record::read(&bytes, &dir.path().join(PoolRecord::FILE).to_string_lossy()).map(Some)
@@ -193,7 +217,7 @@ fn read_record(dir: &Dir) -> Result<Option<PoolRecord>> {
     }
 }
 
-fn adoptable(found: &PoolRecord, new: &NewPool) -> Result<()> {
+pub(super) fn adoptable(found: &PoolRecord, new: &NewPool) -> Result<()> {
     if found.name == new.name && found.backend == new.backend {
         return Ok(());
     }
@@ -207,7 +231,7 @@ fn adoptable(found: &PoolRecord, new: &NewPool) -> Result<()> {
 }
 
 /// A directory with something in it is somebody's; `lost+found` is a fresh filesystem's.
-fn refuse_filled(dir: &Dir) -> Result<()> {
+pub(super) fn refuse_filled(dir: &Dir) -> Result<()> {
     let names = dir.names()?;
     match names.iter().find(|name| *name != "lost+found" && !name.starts_with(".pool.json")) {
         None => Ok(()),
@@ -242,7 +266,7 @@ fn refuse_used(backend: &dyn Backend, pool: &Pool) -> Result<()> {
 /// How long deleted things stay in the trash unless told otherwise.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-fn changed(found: PoolRecord, new: &NewPool) -> PoolRecord {
+pub(super) fn changed(found: PoolRecord, new: &NewPool) -> PoolRecord {
     let retention = new.trash_retention.map(|time| time.as_secs());
     PoolRecord {
         overcommit: new.overcommit.unwrap_or(found.overcommit),
@@ -251,7 +275,7 @@ fn changed(found: PoolRecord, new: &NewPool) -> PoolRecord {
     }
 }
 
-fn new_record(new: &NewPool) -> PoolRecord {
+pub(super) fn new_record(new: &NewPool) -> PoolRecord {
     PoolRecord {
         format: FORMAT,
         uuid: Uuid::new_v4(),

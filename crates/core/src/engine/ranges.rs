@@ -6,6 +6,7 @@
 mod changed;
 
 use super::Engine;
+use super::apart::Operation;
 use crate::backend::Medium;
 use crate::lock::Lock;
 use crate::pool::Pool;
@@ -59,6 +60,11 @@ impl Engine {
     /// behind the snapshot's end, `Busy` while it is being deleted.
     pub fn allocated_ranges(&self, pool: &Name, snapshot: &Name, from: u64) -> Result<Ranges> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return Err(
+                apart.refusal(Operation::AllocatedRanges { snapshot: snapshot.clone(), from })
+            );
+        }
         let lock = self.share_snapshot(&pool, snapshot)?;
         let record = self.present_snapshot(&pool, snapshot)?;
         let of = Of::Allocated(self.bytes_of(&pool, &record)?);
@@ -77,6 +83,13 @@ impl Engine {
         from: u64,
     ) -> Result<Ranges> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return Err(apart.refusal(Operation::ChangedRanges {
+                base: base.clone(),
+                target: target.clone(),
+                from,
+            }));
+        }
         // In the order in which whoever deletes several takes them.
         let (first, second) = if base < target { (base, target) } else { (target, base) };
         let locks = vec![self.share_snapshot(&pool, first)?, self.share_snapshot(&pool, second)?];

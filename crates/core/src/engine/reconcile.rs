@@ -4,6 +4,7 @@
 //! is reported, and a person decides: nothing is ever deleted because something seems to miss it.
 
 use super::Engine;
+use super::apart::Operation;
 use super::observe::{at_rest, leftover as is_left_over, mounts};
 use super::snapshot::thaw_left;
 use crate::backend::Backend;
@@ -14,10 +15,11 @@ use crate::pool::Pool;
 use crate::record::VolumeRecord;
 use crate::{Error, Result};
 use becket_sys::{loop_device, mountinfo};
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// What became of a finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// It is put right.
     Repaired,
@@ -28,7 +30,7 @@ pub enum Outcome {
 }
 
 /// Something left over or strange.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Finding {
     /// What it is, as a sentence with the object in backticks.
     pub what: String,
@@ -40,6 +42,9 @@ impl Engine {
     /// Goes through one pool and this node's traces of it.
     pub fn reconcile(&self, pool: &Name) -> Result<Vec<Finding>> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::Reconcile);
+        }
         let backend = self.backend(&pool)?;
         let mut findings = Vec::new();
         self.leftovers(backend, &pool, &mut findings)?;
@@ -241,9 +246,7 @@ fn unreadable(places: &[(String, Error)], findings: &mut Vec<Finding>) {
 }
 
 pub(super) fn attempt(pool: &Pool, kind: &str, name: &Name) -> Result<Option<Lock>> {
-    let lock = lock::attempt(&pool.locks, &format!("{kind}-{name}"), Mode::Exclusive)?;
-    pool.memory.forget();
-    Ok(lock)
+    lock::attempt_on(pool, &format!("{kind}-{name}"), Mode::Exclusive)
 }
 
 pub(super) fn repaired(what: String) -> Finding {

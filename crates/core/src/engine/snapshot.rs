@@ -1,6 +1,7 @@
 //! Snapshots: one moment of a volume, kept on its own.
 
 use super::Engine;
+use super::apart::Operation;
 use super::group::remove_if_incomplete;
 use super::observe::{at_rest, mounts};
 use crate::backend::{Backend, Place};
@@ -48,6 +49,13 @@ impl Engine {
         labels: BTreeMap<String, String>,
     ) -> Result<SnapshotRecord> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::CreateSnapshot {
+                name: name.clone(),
+                volume: volume.clone(),
+                labels,
+            });
+        }
         // In the order in which a volume is made from a snapshot.
         let _volume_lock = self.lock_volume(&pool, volume)?;
         let _snapshot_lock = self.lock_snapshot(&pool, name)?;
@@ -184,6 +192,9 @@ impl Engine {
     /// that is being held still now has its lock taken, and is left alone.
     pub fn thaw(&self, pool: &Name) -> Result<()> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::Thaw);
+        }
         let backend = self.backend(&pool)?;
         if !pool.locks.names()?.iter().any(|name| name.ends_with(MARK)) {
             return Ok(());

@@ -4,6 +4,7 @@ use super::birth::expect_filesystem;
 use super::create::unreachable_step;
 use super::expand::{grows_only_unmounted, mount_filled};
 use super::observe::at_rest;
+use super::remote;
 use crate::backend::{Backend, Hold, Medium, Place, Source};
 use crate::engine::{Publication, Staging};
 use crate::plan::Step;
@@ -37,7 +38,20 @@ pub(super) fn stage_step(
     if let Some((kind, medium)) = own {
         make_ready(backend, pool, record, kind, medium)?;
     }
-    let detached = match (backend.attach(pool, record, Place::Ready, Hold::WhileUsed)?, own) {
+    let source = backend.attach(pool, record, Place::Ready, Hold::WhileUsed)?;
+    let remote = matches!(source, Source::Remote(_));
+    let detached = match (source, own) {
+        (Source::Directory(_), None) if !flags.options().is_empty() => {
+            return Err(Error::new(
+                Kind::Invalid,
+                format!(
+                    "volume `{}` is on this node, and its mount takes no such flags",
+                    record.name
+                ),
+            )
+            .hint("flags of a file server's mount are for volumes on one"));
+        }
+        (Source::Remote(share), None) => share.mount(&flags)?,
         (Source::Directory(dir), None) => mount::view_of(dir.as_fd(), dir.path())?,
         // `holder` keeps the device attached until the mount does.
         (Source::Block { device, holder: _holder }, Some((kind, medium))) => {
@@ -46,7 +60,8 @@ pub(super) fn stage_step(
         _ => return unreachable_step(Step::Stage),
     };
     if let Some(group) = how.group {
-        ownership::give(&beneath::Dir::of(detached.root()?, staging.path()), group)?;
+        ownership::give(&beneath::Dir::of(detached.root()?, staging.path()), group)
+            .map_err(|error| remote::explained(error, remote))?;
     }
     detached.set(flags.attributes())?;
     let place = staging.ensure_dir()?;
@@ -126,10 +141,14 @@ pub(super) fn bind(
             Some(below) => backend.open_below(pool, record, below)?,
             None => beneath::Dir::open(staging.path())?,
         };
+        let remote = backend.remote_name(pool, record)?.is_some();
         match publication.group.filter(|_| !publication.readonly) {
-            Some(group) if publication.deep => ownership::give(&dir, group)?,
+            Some(group) if publication.deep => {
+                ownership::give(&dir, group).map_err(|error| remote::explained(error, remote))?;
+            }
             // What the kubelet does not do itself; it does the rest.
-            Some(group) => ownership::give_top(dir.as_fd(), group, dir.path())?,
+            Some(group) => ownership::give_top(dir.as_fd(), group, dir.path())
+                .map_err(|error| remote::explained(error, remote))?,
             None => {}
         }
         mount::view_of(dir.as_fd(), dir.path())?
@@ -164,7 +183,10 @@ pub(super) fn unmount_all(target: &Target) -> Result<()> {
     const DEEPEST: usize = 64;
     for _ in 0..DEEPEST {
         match target.look()? {
-            Some(point) if point.mounted => unmount_patiently(&target.path()).map_err(in_use)?,
+            Some(point) if point.mounted => match remote::entry_of(&point)? {
+                Some(entry) => remote::unmount(&target.path(), &entry)?,
+                None => unmount_patiently(&target.path()).map_err(in_use)?,
+            },
             _ => return Ok(()),
         }
     }
@@ -176,7 +198,7 @@ pub(super) fn unmount_all(target: &Target) -> Result<()> {
 
 /// Unmounts, and waits a fifth of a second for whoever only looks: a path being walked keeps a mount busy,
 /// and so does a child between fork and exec, which has copies of all descriptors of this process.
-fn unmount_patiently(path: &Path) -> becket_sys::Result<()> {
+pub(super) fn unmount_patiently(path: &Path) -> becket_sys::Result<()> {
     for _ in 0..20 {
         match mount::unmount(path) {
             Err(error) if error.errno == becket_sys::Errno::BUSY => {
@@ -188,7 +210,7 @@ fn unmount_patiently(path: &Path) -> becket_sys::Result<()> {
     mount::unmount(path)
 }
 
-fn in_use(error: becket_sys::Error) -> Error {
+pub(super) fn in_use(error: becket_sys::Error) -> Error {
     let busy = error.errno == becket_sys::Errno::BUSY;
     let error = Error::from(error);
     if busy { error.hint("`fuser -vm PATH` shows the processes that use it") } else { error }

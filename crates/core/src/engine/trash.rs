@@ -1,5 +1,6 @@
 //! Deleting, and second thoughts: what is deleted goes to the pool's trash first.
 
+use super::apart::Operation;
 use super::create::unreachable_step;
 use super::group::refuse_member;
 use super::observe::{Places, at_rest};
@@ -20,6 +21,9 @@ impl Engine {
     /// is false.
     pub fn delete(&self, pool: &Name, name: &Name) -> Result<bool> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::Delete(name.clone()));
+        }
         let lock = self.lock_volume(&pool, name)?;
         let existed = self.delete_locked(&pool, name, &lock)?;
         self.empty_expired(&pool);
@@ -61,6 +65,9 @@ impl Engine {
     /// when it was absent already. `Invalid` for a member of a group, which is deleted as a whole.
     pub fn delete_snapshot(&self, pool: &Name, name: &Name) -> Result<bool> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::DeleteSnapshot(name.clone()));
+        }
         let _lock = self.lock_snapshot(&pool, name)?;
         let backend = self.backend(&pool)?;
         let present = match backend.catalog().snapshot(&pool, name)? {
@@ -78,12 +85,18 @@ impl Engine {
     /// What is in the pool's trash.
     pub fn trash(&self, pool: &Name) -> Result<Vec<TrashRecord>> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::Trash);
+        }
         Ok(readable(&pool, self.backend(&pool)?.catalog().trash(&pool)?))
     }
 
     /// Brings something back from the trash under its old name; a member of a group with all others.
     pub fn restore_trash(&self, pool: &Name, id: Uuid) -> Result<TrashRecord> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::RestoreTrash(id));
+        }
         let backend = self.backend(&pool)?;
         let found =
             backend.catalog().trash(&pool)?.records.into_iter().find(|record| record.id == id);
@@ -109,6 +122,9 @@ impl Engine {
     /// everything in it. Gives what was removed.
     pub fn empty_trash(&self, pool: &Name, all: bool) -> Result<Vec<TrashRecord>> {
         let pool = self.open(pool)?;
+        if let Some(apart) = self.apart(&pool) {
+            return apart.ask(Operation::EmptyTrash { all });
+        }
         self.empty(&pool, all)
     }
 

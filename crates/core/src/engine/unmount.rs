@@ -66,6 +66,9 @@ impl Engine {
                 return target.remove();
             }
         };
+        if self.apart(&pool).is_some() {
+            return self.withdraw_unasked(&pool, name, target);
+        }
         let _lock = self.lock_volume(&pool, name)?;
         match self.shown(&pool, name, target) {
             Ok(Some(shown)) => self.unmount_published(&pool, target, &shown)?,
@@ -154,6 +157,10 @@ impl Engine {
     /// from an unmounted target what it had shown. What keeps it from being removed keeps no pod from
     /// ending: it is logged, and the directory stays.
     fn unmount_published(&self, pool: &Pool, target: &Target, shown: &Published) -> Result<()> {
+        if self.apart(pool).is_some() {
+            // Such volumes have no directories of pods, and their server is not to be asked.
+            return unmount_all(target);
+        }
         let backend = self.backend(pool)?;
         let passing = self.passing(pool, target, shown).and_then(|passing| match passing {
             Some((record, below)) => {
@@ -214,7 +221,7 @@ impl Engine {
             let table = mountinfo::read()?;
             let own = table.iter().find(|entry| entry.id == point.mount_id);
             let used =
-                |own: &Entry| table.iter().any(|entry| entry.id != own.id && shows(entry, own));
+                |own: &Entry| table.iter().any(|entry| entry.id != own.id && entry.shows(own));
             if own.is_some_and(used) {
                 return Ok(false);
             }
@@ -230,8 +237,8 @@ impl Engine {
         table
             .iter()
             .filter(|other| other.id != entry.id && other.point.starts_with(&staged))
-            .filter(|other| shows(entry, other))
-            .max_by_key(|other| other.root.as_os_str().len())
+            .filter(|other| entry.shows(other))
+            .max_by_key(|other| (other.root.as_os_str().len(), other.source.as_os_str().len()))
     }
 
     /// Which volume of which pool a staging place belongs to, from its path.
@@ -257,11 +264,6 @@ pub(super) struct Published {
     root: PathBuf,
     /// The same, below the top of the volume.
     below: PathBuf,
-}
-
-/// True when `entry` shows the directory that `other` shows, or one in it.
-fn shows(entry: &Entry, other: &Entry) -> bool {
-    entry.device == other.device && entry.root.starts_with(&other.root)
 }
 
 /// The mounts that lie on each other at one place, from the topmost, whose id is known, down.

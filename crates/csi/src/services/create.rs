@@ -236,6 +236,6 @@ pub fn volume(plugin: &Plugin, id: &Identifier, record: &VolumeRecord) -> Volume
             ("content".to_owned(), record.content.name().to_owned()),
         ]),
         content_source: source,
-        accessible_topology: vec![plugin.topology()],
+        accessible_topology: plugin.topologies(),
     }
 }

@@ -38,11 +38,11 @@ fn capabilities(
     let service = |service: Has| PluginCapability {
         r#type: Some(plugin_capability::Type::Service(Service { r#type: service as i32 })),
     };
-    let mut all = vec![
-        service(Has::ControllerService),
-        service(Has::VolumeAccessibilityConstraints),
-        service(Has::SnapshotAccessibilityConstraints),
-    ];
+    let mut all = vec![service(Has::ControllerService)];
+    if !plugin.driver.is_shared() {
+        all.push(service(Has::VolumeAccessibilityConstraints));
+        all.push(service(Has::SnapshotAccessibilityConstraints));
+    }
     if plugin.driver.has_groups() {
         all.push(service(Has::GroupControllerService));
     }

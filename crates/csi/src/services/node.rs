@@ -54,6 +54,6 @@ fn info(plugin: &Plugin, _: NodeGetInfoRequest) -> Result<NodeGetInfoResponse> {
     Ok(NodeGetInfoResponse {
         node_id: plugin.node.clone(),
         max_volumes_per_node: plugin.most_volumes.into(),
-        accessible_topology: Some(plugin.topology()),
+        accessible_topology: plugin.topologies().pop(),
     })
 }

@@ -1,7 +1,7 @@
 //! Publishing: the staged volume, at a pod's path. Inline volumes live as long as their pod's path.
 
 use super::create::expect_pool;
-use super::{attach, stage};
+use super::{attach, share, stage};
 use crate::capability::Capability;
 use crate::class::{Class, KUBERNETES, labels};
 use crate::identifier::Identifier;
@@ -38,9 +38,12 @@ pub fn publish(
     }
     let capability = Capability::read(request.volume_capability.as_ref())?;
     let target = place::read(&request.target_path, "target")?;
-    match is_ephemeral(&request.volume_context) {
-        true => publish_ephemeral(plugin, &request, &capability, &target)?,
-        false => publish_staged(plugin, &request, &capability, &target)?,
+    match share::read(plugin, &request.volume_context)? {
+        Some(found) => share::publish(plugin, &found, &capability, &target, request.readonly)?,
+        None if is_ephemeral(&request.volume_context) => {
+            publish_ephemeral(plugin, &request, &capability, &target)?;
+        }
+        None => publish_staged(plugin, &request, &capability, &target)?,
     }
     Ok(NodePublishVolumeResponse {})
 }
@@ -65,7 +68,7 @@ fn publish_staged(
     plugin.engine.publish(&id.pool, &id.name, &staging, target, &publication)
 }
 
-fn publication(
+pub(super) fn publication(
     capability: &Capability,
     content: Content,
     readonly: bool,
@@ -151,6 +154,12 @@ pub fn unpublish(
     request: NodeUnpublishVolumeRequest,
 ) -> Result<NodeUnpublishVolumeResponse> {
     let target = stage::to_leave(&request.volume_id, &request.target_path, "target")?;
+    if share::may_be(plugin, &request.volume_id)? {
+        if let Some(target) = target {
+            share::unpublish(plugin, &request.volume_id, &target)?;
+        }
+        return Ok(NodeUnpublishVolumeResponse {});
+    }
     match (Identifier::parse(&request.volume_id), target) {
         (Some(id), Some(target)) => plugin.engine.withdraw(&id.pool, &id.name, &target)?,
         (Some(_), None) => {}

@@ -134,7 +134,7 @@ pub fn snapshot(plugin: &Plugin, id: &Identifier, record: &SnapshotRecord) -> Sn
         creation_time: time(&record.created),
         ready_to_use: true,
         group_snapshot_id: group.map(|group| group.to_string()).unwrap_or_default(),
-        accessible_topology: vec![plugin.topology()],
+        accessible_topology: plugin.topologies(),
     }
 }
 

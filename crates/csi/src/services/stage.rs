@@ -1,6 +1,6 @@
 //! Staging: the volume, mounted once for the node.
 
-use super::attach;
+use super::{attach, share};
 use crate::capability::Capability;
 use crate::identifier::Identifier;
 use crate::place;
@@ -21,6 +21,9 @@ use becket_core::{Error, Kind, Result};
 pub fn stage(plugin: &Plugin, request: NodeStageVolumeRequest) -> Result<NodeStageVolumeResponse> {
     let capability = Capability::read(request.volume_capability.as_ref())?;
     let staging = place::read(&request.staging_target_path, "staging")?;
+    if share::read(plugin, &request.volume_context)?.is_some() {
+        return capability.suits(plugin.driver).map(|()| NodeStageVolumeResponse {});
+    }
     let (id, record) = plugin.volume(&request.volume_id)?;
     fits(plugin, &id, &record, &capability, &staging)?;
     let readonly = attach::claim(plugin, &record)?.is_some_and(|claim| claim.readonly);

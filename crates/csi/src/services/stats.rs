@@ -1,6 +1,7 @@
 //! How full a volume is where it is mounted.
 
-use super::stage;
+use super::{share, stage};
+use crate::place;
 use crate::plugin::Plugin;
 use crate::protocol::csi::volume_usage::Unit;
 use crate::protocol::csi::{NodeGetVolumeStatsRequest, NodeGetVolumeStatsResponse, VolumeUsage};
@@ -17,6 +18,11 @@ pub fn stats(
     }
     if request.volume_path.is_empty() {
         return Err(Error::new(Kind::Invalid, "the volume's path is missing"));
+    }
+    if share::may_be(plugin, &request.volume_id)? {
+        let place = place::read(&request.volume_path, "volume")?;
+        let usage = plugin.engine.share_usage(&place)?;
+        return Ok(NodeGetVolumeStatsResponse { usage: usages(usage) });
     }
     let (id, _) = plugin.volume(&request.volume_id)?;
     let place = stage::expect_at(plugin, &id, &request.volume_path)?;

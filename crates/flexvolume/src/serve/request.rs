@@ -5,6 +5,7 @@ use crate::options::Options;
 use becket_backends::directory::template::{self, Identity};
 use becket_backends::directory::{LIMIT, TEMPLATE};
 use becket_backends::lvm::{LVCREATE_OPTIONS, WIPE};
+use becket_backends::nfs::{ON_DELETE, SUBDIRECTORY};
 use becket_core::engine::{NewVolume, ON_UNMOUNT, Publication};
 use becket_core::error::shown;
 use becket_core::record::{Content, Provisioning, VolumeRecord};
@@ -34,11 +35,13 @@ impl Request {
         })?;
         let pool = either(options, "pool", "volumegroup")?;
         let content = match (driver, options.kubernetes("fsType")) {
-            (Driver::Directory, _) => Some(Content::Directory),
+            // The type that manifests of Kubernetes' own NFS example give says nothing new.
+            (Driver::Directory | Driver::Nfs, _) => Some(Content::Directory),
             (Driver::Image | Driver::Lvm, Some(kind)) => Some(Content::of_filesystem(kind)?),
             (Driver::Image | Driver::Lvm, None) => None,
         };
-        let parameters = [LIMIT, TEMPLATE, ON_UNMOUNT, LVCREATE_OPTIONS, WIPE];
+        let parameters =
+            [LIMIT, TEMPLATE, ON_UNMOUNT, LVCREATE_OPTIONS, WIPE, SUBDIRECTORY, ON_DELETE];
         let parameters = parameters
             .iter()
             .filter_map(|key| Some((key.to_string(), options.own(key)?.to_owned())));

@@ -1,0 +1,146 @@
+//! Mounts of file servers: told from the mount table alone, and mended where the server has forgotten them.
+
+use super::steps::{in_use, stage_step, unmount_all, unmount_patiently};
+use super::{Engine, Publication, Staging, refusal};
+use crate::plan::Conflict;
+use crate::pool::Pool;
+use crate::record::VolumeRecord;
+use crate::target::Target;
+use crate::{Error, Kind, Name, Result};
+use becket_sys::mountinfo::{self, Entry};
+use becket_sys::point::Point;
+use becket_sys::{Errno, mount, rpc};
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+pub(super) use super::apart::unmount;
+
+/// How long a server may take to say that it is there.
+const SOON: Duration = Duration::from_secs(3);
+
+/// The mount of a file server that is at the point; `None` for mounts of this node. The table alone is
+/// asked, and read only where the point may be such a mount, whose device number is of no device.
+pub(super) fn entry_of(point: &Point) -> Result<Option<Entry>> {
+    if point.device.0 != 0 {
+        return Ok(None);
+    }
+    let table = mountinfo::read()?;
+    Ok(table.into_iter().find(|entry| entry.id == point.mount_id && entry.is_nfs()))
+}
+
+/// True when the server that the mount is of answers now.
+pub(super) fn answers(entry: &Entry) -> bool {
+    let option = |key: &str| {
+        entry.options.split(',').find_map(|option| option.strip_prefix(key)?.strip_prefix('='))
+    };
+    let Some(Ok(address)) = option("addr").map(str::parse::<IpAddr>) else {
+        return true;
+    };
+    let port = option("port").and_then(|port| port.parse().ok()).unwrap_or(rpc::NFS_PORT);
+    let version = if entry.kind == "nfs4" { 4 } else { 3 };
+    rpc::call_null(SocketAddr::new(address, port), rpc::NFS, version, SOON).is_ok()
+}
+
+/// Unmounts in this process, which is expendable.
+pub(super) fn unmount_here(path: &Path) -> Result<()> {
+    unmount_patiently(path).map_err(in_use)
+}
+
+/// What a refused change of owner means on a file server.
+pub(super) fn explained(error: becket_sys::Error, remote: bool) -> Error {
+    let refused = matches!(error.errno, Errno::PERM | Errno::ACCESS);
+    let error = Error::from(error);
+    match refused && remote {
+        true => Error::new(Kind::Denied, error.message().to_owned()).hint(
+            "the server does not let root give files away: export it with no_root_squash, \
+             or leave fsGroup out and set owners on the server",
+        ),
+        false => error,
+    }
+}
+
+impl Engine {
+    /// Unstages without asking the server: what is mounted is told from the table, and a dead server
+    /// keeps no pod from ending.
+    pub(super) fn unstage_unasked(&self, pool: &Pool, name: &Name, staging: &Target) -> Result<()> {
+        let _lock = self.lock_volume(pool, name)?;
+        self.refuse_foreign(pool, name, staging)?;
+        unmount_all(staging)?;
+        self.forget_words(pool, name, &staging.path())
+    }
+
+    /// Unmounts the target and removes it, without asking the server.
+    pub(super) fn withdraw_unasked(&self, pool: &Pool, name: &Name, target: &Target) -> Result<()> {
+        let _lock = self.lock_volume(pool, name)?;
+        self.refuse_foreign(pool, name, target)?;
+        unmount_all(target)?;
+        target.remove()?;
+        self.forget_words(pool, name, &target.path())
+    }
+
+    /// `WrongState` when what is mounted at the place is not of the pool's share, or is another volume
+    /// of it.
+    fn refuse_foreign(&self, pool: &Pool, name: &Name, place: &Target) -> Result<()> {
+        let Some(point) = place.look()?.filter(|point| point.mounted) else {
+            return Ok(());
+        };
+        let backend = self.backend(pool)?;
+        let ours = entry_of(&point)?
+            .is_some_and(|entry| backend.may_be_mount_of(&pool.record, name, &entry.source));
+        match ours {
+            true => Ok(()),
+            false => {
+                let path = place.path().display().to_string();
+                Err(refusal(Conflict::TargetTaken, pool, name, &path))
+            }
+        }
+    }
+
+    /// Mounts the stage anew, and takes the target away, where the server does not know them any more: it
+    /// has been restarted on other storage, or what they show was made again.
+    pub(super) fn mend_stale(
+        &self,
+        pool: &Pool,
+        name: &Name,
+        staging: &Target,
+        target: &Target,
+        publication: &Publication,
+    ) -> Result<()> {
+        let backend = self.backend(pool)?;
+        if !backend.is_remote() {
+            return Ok(());
+        }
+        let Some(mut record) = backend.catalog().volume(pool, name)?.found() else {
+            return Ok(());
+        };
+        if self.is_stale(pool, &record, target)? {
+            mount::unmount_lazily(&target.path())?;
+        }
+        if self.is_stale(pool, &record, staging)? {
+            log::warn!("volume `{name}` is mounted anew at `{}`", staging.path().display());
+            mount::unmount_lazily(&staging.path())?;
+            let how = Staging { flags: publication.flags.clone(), ..Staging::default() };
+            stage_step(backend, pool, &mut record, staging, &how)
+                .map_err(|error| error.during(format!("cannot stage volume `{name}` again")))?;
+        }
+        Ok(())
+    }
+
+    fn is_stale(&self, pool: &Pool, record: &VolumeRecord, place: &Target) -> Result<bool> {
+        let Some(point) = place.look()?.filter(|point| point.mounted) else {
+            return Ok(false);
+        };
+        let (entry, ours) = (entry_of(&point)?, self.backend(pool)?.remote_name(pool, record)?);
+        let ours = entry.is_some_and(|entry| ours.is_some_and(|name| entry.source == name));
+        Ok(ours && is_stale(&place.path()))
+    }
+}
+
+/// True when the server has forgotten what is mounted at the path. It is asked, so this is for expendable
+/// processes.
+pub(super) fn is_stale(path: &Path) -> bool {
+    let opened = becket_sys::beneath::Dir::open(path);
+    // Names are asked for as well: what was opened before is known without the server.
+    matches!(opened.and_then(|dir| dir.names()), Err(error) if error.errno == Errno::STALE)
+}
