@@ -3,9 +3,11 @@
 pub(crate) mod check;
 mod csi;
 mod export;
+mod lvm_ground;
 pub(crate) mod serve;
 
 use export::Export;
+pub(crate) use lvm_ground::LvmGround;
 
 pub(crate) use csi::{CsiArgs, CsiCommand, LifecycleArgs, Reach};
 
@@ -98,7 +100,7 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum PoolCommand {
     /// Make a pool, or adopt the one that is at the path
-    Create(PoolCreate),
+    Create(Box<PoolCreate>),
     /// List this node's pools
     List,
     /// Show one pool with its capacity
@@ -139,28 +141,6 @@ pub(crate) struct PoolCreate {
     pub(crate) lvm: LvmGround,
     #[command(flatten)]
     pub(crate) export: Export,
-}
-
-/// What a pool of logical volumes stands on.
-#[derive(Debug, Default, PartialEq, Eq, ClapArgs)]
-#[command(next_help_heading = "With --backend lvm")]
-pub(crate) struct LvmGround {
-    /// The volume group [default with --device: becket-NAME]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) vg: Option<String>,
-    /// Make the volume group on this device; may be repeated. What a device holds is shown, and it
-    /// takes a yes to destroy it
-    #[arg(long, value_name = "DEV")]
-    pub(crate) device: Vec<PathBuf>,
-    /// Make thin volumes, in a thin pool that is made in the group
-    #[arg(long)]
-    pub(crate) thin: bool,
-    /// Make thin volumes, in the group's thin pool of this name [default with --thin: becket-thin]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) thin_pool: Option<String>,
-    /// Do not ask
-    #[arg(long)]
-    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Clone, ClapArgs)]
