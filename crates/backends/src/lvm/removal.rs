@@ -5,6 +5,7 @@ use super::options::{self, Wipe};
 use super::{command, devices};
 use becket_core::record::{SnapshotRecord, VolumeRecord};
 use becket_core::{Error, Kind, Pool, Result};
+use becket_sys::{Errno, block_device};
 use rustix::fs::OFlags;
 
 /// The one place where a logical volume is removed: one of this pool that is being made or lies in the
@@ -25,12 +26,25 @@ pub(super) fn remove(pool: &Pool, group: &Group, logical: &Logical) -> Result<()
         let device = devices::open(group, logical, OFlags::RDWR)?;
         devices::zero(&device.file, 0, device.size, &device.path)?;
     }
+    if wipe == Wipe::Discard && logical.thin_pool.is_some() && state == Some(TRASH) {
+        discard(group, logical)?;
+    }
     let discards = format!("devices{{issue_discards={}}}", u8::from(wipe == Wipe::Discard));
     let place = logical.place(group);
     let what = format!("remove logical volume `{place}`");
     let removed = command::change_with(&discards, &what, &["lvremove", &place]);
     pool.memory.forget();
     removed
+}
+
+/// Gives the blocks of a thin volume back, down to the devices below its pool: removing it alone tells them
+/// nothing. Blocks that others share stay.
+fn discard(group: &Group, logical: &Logical) -> Result<()> {
+    let device = devices::open(group, logical, OFlags::RDWR)?;
+    match block_device::discard(&device.file, 0, device.size, &device.path) {
+        Err(error) if error.errno != Errno::OPNOTSUPP => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// What its volume, or the volume it is a snapshot of, asked for.

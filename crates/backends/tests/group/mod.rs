@@ -22,7 +22,8 @@ pub(crate) struct Group {
 
 /// True where there is a device mapper; else the reason is printed.
 pub(crate) fn can_run() -> bool {
-    let control = Path::new("/dev/mapper/control").exists();
+    // The node may be there without a driver behind it.
+    let control = std::fs::File::open("/dev/mapper/control").is_ok();
     let lvm = child::find("lvm").is_some();
     if !control || !lvm {
         let missing = if control { "`lvm`" } else { "a device mapper" };
@@ -112,6 +113,12 @@ impl Group {
     pub(crate) fn detach(&self) -> PathBuf {
         must("losetup", &["--detach", self.device.to_str().unwrap()]);
         self.scratch.path().join("device")
+    }
+
+    /// Bytes that the file behind the device takes.
+    pub(crate) fn taken(&self) -> u64 {
+        let file = self.scratch.path().join("device");
+        std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(file).unwrap()) * 512
     }
 
     /// Brings it back.

@@ -194,6 +194,24 @@ fn a_deleted_volume_is_wiped_where_that_is_asked_for() {
 }
 
 #[test]
+fn the_blocks_of_a_deleted_thin_volume_go_back_to_the_device() {
+    if !can_run() {
+        return;
+    }
+    let group = Group::new(1 << 30);
+    let engine = group.pool(true);
+    create(&engine, "v", 200 * MIB).unwrap();
+    let before = group.taken();
+    let at = stage(&group, &engine, "v");
+    std::fs::write(at.join("data"), vec![7; 64 << 20]).unwrap();
+    unstage(&group, &engine, "v");
+    assert!(group.taken() > before + (60 << 20), "nothing was written");
+    engine.delete(&named("pool"), &named("v")).unwrap();
+    engine.empty_trash(&named("pool"), true).unwrap();
+    assert!(group.taken() < before + (8 << 20), "the device still holds what was written");
+}
+
+#[test]
 fn two_pools_share_a_group_and_see_their_own() {
     if !can_run() {
         return;
