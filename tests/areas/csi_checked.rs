@@ -1,15 +1,18 @@
 //! Our own checker finds nothing in our own drivers, killed or not.
 
-use becket_tests::{CsiDriver, Node, binary, start_within};
+use becket_tests::{CsiDriver, Node, VolumeGroup, binary, start_within};
 use std::time::Duration;
 
-/// Runs `becket check csi` on a driver that it starts, and kills, itself.
-fn check(driver: &str, more: &[&str]) {
-    let node = Node::new();
+/// Makes the driver's pool; `more` says on what.
+fn make_pool(node: &Node, driver: &str, more: &[&str]) {
     // What is deleted goes at once: it comes to many times the size of what is there.
     let pool = if driver == "image" { "default" } else { driver };
     let create = ["pool", "create", pool, "--backend", driver, "--trash-retention", "0s"];
-    node.becket(&create).succeeds();
+    node.becket(&[&create[..], more].concat()).succeeds();
+}
+
+/// Runs `becket check csi` on a driver that it starts, and kills, itself.
+fn check(node: &Node, driver: &str, more: &[&str]) {
     let endpoint = format!("unix://{}", node.text("checked.sock"));
     let state = node.text("state");
     let becket = binary();
@@ -26,20 +29,23 @@ fn check(driver: &str, more: &[&str]) {
     arguments.extend(more);
     let mut command = node.command();
     command.args(&arguments);
-    let ran = start_within(command, Duration::from_secs(600));
+    let ran = start_within(command, Duration::from_secs(1800));
     assert!(ran.code == 0, "{}\n{}", ran.stdout, ran.stderr);
     let findings = std::fs::read_to_string(&junit).unwrap();
     assert!(findings.contains("<testsuite") && !findings.contains("<failure"), "{findings}");
     assert!(!ran.stdout.contains(" failed ("), "{}", ran.stdout);
     // What it made is gone.
-    let served = CsiDriver::start(&node, driver, &[]);
+    let served = CsiDriver::start(node, driver, &[]);
     assert!(served.volumes().is_empty(), "{:?}", served.volumes());
 }
 
 #[test]
 fn the_checker_finds_nothing_in_image() {
+    let node = Node::new();
+    make_pool(&node, "image", &[]);
     // xfs, because growing a mounted ext4 takes a capability that some containers lack.
     check(
+        &node,
         "image",
         &[
             "--fs-type",
@@ -58,7 +64,10 @@ fn the_checker_finds_nothing_in_image() {
 
 #[test]
 fn the_checker_finds_nothing_in_directory() {
+    let node = Node::new();
+    make_pool(&node, "directory", &[]);
     check(
+        &node,
         "directory",
         &[
             "--parameter",
@@ -73,3 +82,22 @@ fn the_checker_finds_nothing_in_directory() {
         ],
     );
 }
+
+#[test]
+fn the_checker_finds_nothing_in_lvm_with_thick_volumes() {
+    let node = Node::new();
+    let Some(group) = VolumeGroup::new(&node) else { return };
+    make_pool(&node, "lvm", &group.arguments());
+    check(&node, "lvm", LVM);
+}
+
+#[test]
+fn the_checker_finds_nothing_in_lvm_with_thin_volumes() {
+    let node = Node::new();
+    let Some(group) = VolumeGroup::new(&node) else { return };
+    make_pool(&node, "lvm", &[&group.arguments()[..], &["--thin"]].concat());
+    check(&node, "lvm", LVM);
+}
+
+/// Whoever has a device mapper may grow a mounted ext4, too.
+const LVM: &[&str] = &["--ephemeral", "size=64Mi", "--other-parameter", "wipe=none"];

@@ -16,6 +16,8 @@ type node struct {
 	t     *testing.T
 	root  string
 	state string
+	// group is there for the lvm driver.
+	group *group
 }
 
 // newNode makes the directories of a node. At the end of the test it fails the test if mounts or loop devices are left, takes them down,
@@ -54,12 +56,17 @@ func (n *node) close() {
 		n.t.Errorf("not deleting %s: %s is still mounted", n.root, mounts[0])
 		return
 	}
+	if n.group != nil {
+		if err := n.group.remove(); err != nil {
+			n.t.Error(err)
+		}
+	}
 	if err := os.RemoveAll(n.root); err != nil {
 		n.t.Error(err)
 	}
 }
 
-// leftovers names mounts and loop devices below the node, giving the kernel a moment to let loop devices go.
+// leftovers names mounts and loop devices below the node and logical volumes in use, giving the kernel a moment to let loop devices go.
 func (n *node) leftovers() []string {
 	n.t.Helper()
 	deadline := time.Now().Add(5 * time.Second)
@@ -69,7 +76,16 @@ func (n *node) leftovers() []string {
 			left = append(left, "mount "+target)
 		}
 		for _, file := range loopsBelow(n.t, n.root) {
-			left = append(left, "loop device of "+file)
+			if n.group == nil || file != n.group.file {
+				left = append(left, "loop device of "+file)
+			}
+		}
+		if n.group != nil {
+			used, err := n.group.inUse()
+			if err != nil {
+				n.t.Fatal(err)
+			}
+			left = append(left, used...)
 		}
 		if len(left) == 0 || time.Now().After(deadline) {
 			return left

@@ -24,9 +24,6 @@ const (
 	filesystemParameter = "csi.storage.k8s.io/fstype"
 
 	mebibyte = 1 << 20
-	// xfs is not made smaller than 300 MiB.
-	volumeSize   = 512 * mebibyte
-	expandedSize = 1024 * mebibyte
 )
 
 // TestSpecsOfOneRun is what TestSanity starts for each of its runs.
@@ -40,9 +37,12 @@ func TestSpecsOfOneRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := newNode(t)
+	if r.Volumes.Driver == "lvm" {
+		n.makeGroup(r.Volumes.Thin)
+	}
 	config := sanity.NewTestConfig()
 	config.TargetPath, config.StagingPath = n.path("target"), n.path("staging")
-	config.TestVolumeSize, config.TestVolumeExpandSize = volumeSize, expandedSize
+	config.TestVolumeSize, config.TestVolumeExpandSize = r.Volumes.size(), 2*r.Volumes.size()
 	config.TestVolumeAccessType = r.Volumes.Access
 	config.TestVolumeParameters = r.Volumes.Parameters
 	config.TestVolumeMutableParameters = map[string]string{"trashRetention": "1h"}
@@ -55,7 +55,7 @@ func TestSpecsOfOneRun(t *testing.T) {
 	ginkgo.ReportAfterSuite("report", func(report ginkgo.Report) { outcome.Specs = specsIn(report) })
 	suite, reporter := ginkgo.GinkgoConfiguration()
 	suite.RandomSeed, suite.RandomizeAllSpecs = r.Seed, true
-	reporter.NoColor, reporter.Succinct = true, true
+	reporter.NoColor, reporter.Succinct, reporter.Verbose = true, !testing.Verbose(), testing.Verbose()
 	ginkgo.RunSpecs(t, "csi-sanity", suite, reporter)
 	specs.Finalize()
 	expectEmpty(t, &config)

@@ -8,9 +8,9 @@ import (
 	"k8s.io/kubernetes/pkg/volume"
 )
 
-func TestOnlyTheImageDriverBecomesAttachable(t *testing.T) {
-	_, k := withAttachableImageDriver(t)
-	k.attachable(imageVolume("data"))
+func TestOnlyADriverThatHasDevicesBecomesAttachable(t *testing.T) {
+	_, k := withAttachableDriver(t)
+	k.attachable(ordinaryVolume("data"))
 	spec := persistent(directoryDriver, "data", options{"name": "data", "pool": "dirs"}, false)
 	if plugin, err := k.manager.FindAttachablePluginBySpec(spec); err != nil || plugin != nil {
 		t.Errorf("the directory driver can attach: %v", err)
@@ -22,11 +22,11 @@ func TestAnAttachableVolumeLivesThroughAllItsCalloutsEachMadeTwice(t *testing.T)
 		for _, beforehand := range []bool{true, false} {
 			name := kind + map[bool]string{true: ", made beforehand", false: ", made on first use"}[beforehand]
 			t.Run(name, func(t *testing.T) {
-				n, k := withAttachableImageDriver(t)
+				n, k := withAttachableDriver(t)
 				if beforehand {
-					n.becket("volume", "create", "data", "--size", "64Mi", "--pool", "default")
+					n.becket("volume", "create", "data", "--size", "64Mi", "--pool", tested.pool)
 				}
-				spec := newSpec(imageDriver, "claim", imageOptions("data"), false)
+				spec := newSpec(tested.name, "claim", ordinaryOptions("data"), false)
 				pod := newPod("default", "one")
 
 				device := k.attach(spec)
@@ -42,7 +42,7 @@ func TestAnAttachableVolumeLivesThroughAllItsCalloutsEachMadeTwice(t *testing.T)
 				}
 
 				global := k.mountDevice(spec, device)
-				if want := filepath.Join(n.kubelet, "plugins/kubernetes.io/flexvolume/becket/image/mounts/claim"); global != want {
+				if want := filepath.Join(n.kubelet, "plugins/kubernetes.io/flexvolume", tested.name, "mounts/claim"); global != want {
 					t.Fatalf("mounted at %s, want %s", global, want)
 				}
 				k.mountDevice(spec, device)
@@ -85,8 +85,8 @@ func TestAnAttachableVolumeLivesThroughAllItsCalloutsEachMadeTwice(t *testing.T)
 }
 
 func TestTwoPodsShareAnAttachedVolume(t *testing.T) {
-	n, k := withAttachableImageDriver(t)
-	spec := imageVolume("data")
+	n, k := withAttachableDriver(t)
+	spec := ordinaryVolume("data")
 	first, second := newPod("default", "first"), newPod("default", "second")
 	device, global := k.stage(spec, first)
 	firstDirectory := k.mustSetUp(spec, first)
@@ -111,8 +111,8 @@ func TestTwoPodsShareAnAttachedVolume(t *testing.T) {
 }
 
 func TestAReadOnlyClaimOfAnAttachedVolumeCannotBeWritten(t *testing.T) {
-	_, k := withAttachableImageDriver(t)
-	writable := imageVolume("data")
+	_, k := withAttachableDriver(t)
+	writable := ordinaryVolume("data")
 	readable := volume.NewSpecFromPersistentVolume(writable.PersistentVolume, true)
 	writer, reader := newPod("default", "writer"), newPod("default", "reader")
 	device, _ := k.stage(writable, writer)
@@ -128,8 +128,8 @@ func TestAReadOnlyClaimOfAnAttachedVolumeCannotBeWritten(t *testing.T) {
 }
 
 func TestAfterARebootTheDeviceIsFoundByIdentityAndNotByItsOldPath(t *testing.T) {
-	n, k := withAttachableImageDriver(t)
-	ours, other := imageVolume("ours"), imageVolume("other")
+	n, k := withAttachableDriver(t)
+	ours, other := ordinaryVolume("ours"), ordinaryVolume("other")
 	pod, otherPod := newPod("default", "one"), newPod("default", "other")
 	stored := k.attach(ours)
 	stale := k.waitForAttach(ours, stored, pod)
@@ -169,8 +169,8 @@ func TestAfterARebootTheDeviceIsFoundByIdentityAndNotByItsOldPath(t *testing.T) 
 }
 
 func TestMountDeviceNeverMountsAnotherVolumesDevice(t *testing.T) {
-	n, k := withAttachableImageDriver(t)
-	ours, other := imageVolume("ours"), imageVolume("other")
+	n, k := withAttachableDriver(t)
+	ours, other := ordinaryVolume("ours"), ordinaryVolume("other")
 	pod := newPod("default", "one")
 	device, global := k.stage(ours, pod)
 	write(t, "ours", global, "file")
@@ -190,7 +190,7 @@ func TestMountDeviceNeverMountsAnotherVolumesDevice(t *testing.T) {
 }
 
 func TestAnAttachThatFailsLeavesNothing(t *testing.T) {
-	_, k := withAttachableImageDriver(t)
+	_, k := withAttachableDriver(t)
 	for name, options := range map[string]options{
 		"the volume is missing and has no size": {"name": "missing"},
 		"the name leaves the pool":              {"name": "../data", "size": "64Mi"},
@@ -198,7 +198,7 @@ func TestAnAttachThatFailsLeavesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := k.in(t)
-			spec, pod := persistent(imageDriver, "claim", options, false), newPod("default", "one")
+			spec, pod := persistent(tested.name, "claim", options, false), newPod("default", "one")
 			// Which callout finds out is the driver's choice; that one of them does is not.
 			device, err := k.attacher(spec).Attach(spec, nodeName)
 			if err == nil {
@@ -218,7 +218,7 @@ func TestAnAttachThatFailsLeavesNothing(t *testing.T) {
 }
 
 func TestDetachOfAVolumeThatWasNeverAttachedSucceeds(t *testing.T) {
-	n, k := withAttachableImageDriver(t)
-	k.detach(imageVolume("never"))
+	n, k := withAttachableDriver(t)
+	k.detach(ordinaryVolume("never"))
 	n.expectNothingLeft()
 }

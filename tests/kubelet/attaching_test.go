@@ -10,10 +10,10 @@ import (
 	"k8s.io/kubernetes/pkg/volume/util/hostutil"
 )
 
-// withAttachableImageDriver gives a node whose image driver attaches, and its kubelet.
-func withAttachableImageDriver(t *testing.T) (*node, *kubelet) {
+// withAttachableDriver gives a node whose driver attaches, and its kubelet.
+func withAttachableDriver(t *testing.T) (*node, *kubelet) {
 	t.Helper()
-	n := newNode(t)
+	n := newVolumeNode(t)
 	n.install("--attachable")
 	return n, n.startKubelet()
 }

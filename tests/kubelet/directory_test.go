@@ -9,10 +9,15 @@ import (
 
 const podTemplate = "{namespace}/{pod}"
 
-// withDirectoryDriver gives a node with a pool of directories, and its kubelet.
+// withDirectoryDriver gives a node for a test of the directory driver.
 func withDirectoryDriver(t *testing.T) (*node, *kubelet) {
 	t.Helper()
-	n := newNode(t)
+	return withDirectories(t, newNode(t))
+}
+
+// withDirectories gives the node a pool of directories, and its kubelet.
+func withDirectories(t *testing.T, n *node) (*node, *kubelet) {
+	t.Helper()
 	n.becket("pool", "create", "dirs", "--backend", "directory")
 	n.install()
 	return n, n.startKubelet()

@@ -11,13 +11,11 @@ import (
 	"k8s.io/mount-utils"
 )
 
-var drivers = []string{imageDriver, directoryDriver}
-
 func TestADriverInstalledBeforeTheKubeletStartsIsFound(t *testing.T) {
 	n := newNode(t)
 	n.install()
 	k := n.startKubelet()
-	for _, driver := range drivers {
+	for _, driver := range installed() {
 		k.expectLoaded(driver, true)
 	}
 	k.expectNoFailedProbe()
@@ -26,11 +24,11 @@ func TestADriverInstalledBeforeTheKubeletStartsIsFound(t *testing.T) {
 func TestADriverInstalledWhileTheKubeletRunsIsFound(t *testing.T) {
 	n := newNode(t)
 	k := n.startKubelet()
-	if k.loaded(imageDriver) {
+	if k.loaded(tested.name) {
 		t.Fatal("a driver is loaded before any is installed")
 	}
 	n.install()
-	for _, driver := range drivers {
+	for _, driver := range installed() {
 		k.expectLoaded(driver, true)
 		if count := k.callouts.count(driver, "init"); count != 1 {
 			t.Errorf("%s: init ran %d times, want 1", driver, count)
@@ -44,7 +42,7 @@ func TestAPluginDirectoryThatDoesNotExistIsMadeByTheInstall(t *testing.T) {
 	n.plugins = filepath.Join(n.root, "made", "by", "install")
 	n.install()
 	k := n.startKubelet()
-	k.expectLoaded(imageDriver, true)
+	k.expectLoaded(tested.name, true)
 }
 
 func TestAnInstallShowsNothingButDriverDirectories(t *testing.T) {
@@ -60,7 +58,7 @@ func TestAnInstallShowsNothingButDriverDirectories(t *testing.T) {
 		if entry.Name()[0] == '.' {
 			continue
 		}
-		if !slices.Contains([]string{n.driverDirectory(imageDriver), n.driverDirectory(directoryDriver)}, path) {
+		if !slices.Contains([]string{n.driverDirectory(tested.name), n.driverDirectory(directoryDriver)}, path) {
 			t.Errorf("%s is not a driver, and the kubelet would probe it", path)
 		}
 		if !entry.IsDir() {
@@ -80,30 +78,30 @@ func TestAnUpgradeCausesExactlyOneInitAndKeepsTheDriverWorking(t *testing.T) {
 			if started == "before the first install" {
 				n.install()
 			}
-			for _, driver := range drivers {
+			for _, driver := range installed() {
 				k.expectLoaded(driver, true)
 			}
 			settle()
-			k.loaded(imageDriver)
+			k.loaded(tested.name)
 			before := map[string]int{}
-			for _, driver := range drivers {
+			for _, driver := range installed() {
 				before[driver] = k.callouts.count(driver, "init")
 			}
 
-			spec, pod := imageVolume("data"), newPod("default", "one")
+			spec, pod := ordinaryVolume("data"), newPod("default", "one")
 			directory := k.mustSetUp(spec, pod)
 			write(t, "kept", directory, "file")
 			n.upgrade()
 			settle()
 			for range 5 {
-				for _, driver := range drivers {
+				for _, driver := range installed() {
 					if !k.loaded(driver) {
 						t.Fatalf("%s is not loaded after an upgrade", driver)
 					}
 				}
 				settle()
 			}
-			for _, driver := range drivers {
+			for _, driver := range installed() {
 				if count := k.callouts.count(driver, "init") - before[driver]; count != 1 {
 					t.Errorf("%s: an upgrade caused %d inits, want 1", driver, count)
 				}
@@ -126,7 +124,7 @@ func TestInstallsUnderConstantLookupsNeverCauseAFailingProbe(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				k.loaded(imageDriver)
+				k.loaded(tested.name)
 			}
 		}
 	}()
@@ -144,7 +142,7 @@ func TestInstallsUnderConstantLookupsNeverCauseAFailingProbe(t *testing.T) {
 	close(stop)
 	<-stopped
 	k.expectNoFailedProbe()
-	k.expectLoaded(imageDriver, true)
+	k.expectLoaded(tested.name, true)
 }
 
 func TestUninstallUnloadsTheDriverAndLeavesNoFailingProbe(t *testing.T) {
@@ -153,20 +151,20 @@ func TestUninstallUnloadsTheDriverAndLeavesNoFailingProbe(t *testing.T) {
 			n := newNode(t)
 			n.install()
 			k := n.startKubelet()
-			k.expectLoaded(imageDriver, true)
+			k.expectLoaded(tested.name, true)
 			if upgraded {
 				n.upgrade()
-				k.expectLoaded(imageDriver, true)
+				k.expectLoaded(tested.name, true)
 			}
 			settle()
-			if err := n.uninstall("image"); err != nil {
+			if err := n.uninstall(tested.backend); err != nil {
 				t.Fatal(err)
 			}
 			settle()
-			if k.loaded(imageDriver) {
-				t.Error("becket/image is still loaded")
+			if k.loaded(tested.name) {
+				t.Errorf("%s is still loaded", tested.name)
 			}
-			if exists(t, n.driverDirectory(imageDriver)) {
+			if exists(t, n.driverDirectory(tested.name)) {
 				t.Error("the driver's directory is still there")
 			}
 			if !k.loaded(directoryDriver) {
@@ -175,14 +173,14 @@ func TestUninstallUnloadsTheDriverAndLeavesNoFailingProbe(t *testing.T) {
 			k.expectNoFailedProbe()
 
 			n.install()
-			k.expectLoaded(imageDriver, true)
+			k.expectLoaded(tested.name, true)
 		})
 	}
 }
 
 func TestADriverThatWasWipedIsFoundWhenInstalledAgain(t *testing.T) {
 	cases := map[string]func(n *node) string{
-		"its directory":              func(n *node) string { return n.driverDirectory(imageDriver) },
+		"its directory":              func(n *node) string { return n.driverDirectory(tested.name) },
 		"the whole plugin directory": func(n *node) string { return n.plugins },
 	}
 	for name, wiped := range cases {
@@ -190,14 +188,14 @@ func TestADriverThatWasWipedIsFoundWhenInstalledAgain(t *testing.T) {
 			n := newNode(t)
 			n.install()
 			k := n.startKubelet()
-			k.expectLoaded(imageDriver, true)
+			k.expectLoaded(tested.name, true)
 			n.removeTree(wiped(n))
-			k.expectLoaded(imageDriver, false)
+			k.expectLoaded(tested.name, false)
 			settle()
 			n.install()
-			k.expectLoaded(imageDriver, true)
+			k.expectLoaded(tested.name, true)
 			settle()
-			spec, pod := imageVolume("data"), newPod("default", "one")
+			spec, pod := ordinaryVolume("data"), newPod("default", "one")
 			k.mustSetUp(spec, pod)
 			k.mustTearDown(spec, pod)
 		})
@@ -210,11 +208,11 @@ func TestRefreshBringsBackADriverWhoseProbeFailedWhenTheKubeletStarted(t *testin
 	callouts := newRecorder()
 	callouts.failInit(true)
 	k := n.startKubeletWith(callouts, mount.New(""))
-	if k.loaded(imageDriver) || len(k.prober.failed()) == 0 {
+	if k.loaded(tested.name) || len(k.prober.failed()) == 0 {
 		t.Fatal("the failing start was not seen")
 	}
 	callouts.failInit(false)
-	for _, driver := range drivers {
+	for _, driver := range installed() {
 		k.expectLoaded(driver, true)
 	}
 }
@@ -227,12 +225,12 @@ func TestWithoutRefreshTheKubeletForgetsADriverWhoseProbeFailed(t *testing.T) {
 	k := n.startKubeletWith(callouts, mount.New(""))
 	callouts.failInit(false)
 	settle()
-	if k.loaded(imageDriver) {
+	if k.loaded(tested.name) {
 		t.Fatal("this kubelet retries by itself: --refresh is no longer needed")
 	}
 	n.install()
 	settle()
-	if !k.loaded(imageDriver) {
+	if !k.loaded(tested.name) {
 		t.Fatal("installing again did not bring the driver back")
 	}
 }
@@ -241,20 +239,20 @@ func TestRefreshMovesTheTimesOfADriverFileAndRunsInitOncePerInterval(t *testing.
 	n := newNode(t)
 	n.refresh("1s")
 	k := n.startKubelet()
-	k.expectLoaded(imageDriver, true)
-	accessed, modified := times(t, n.driverFile(imageDriver))
-	before := k.callouts.count(imageDriver, "init")
+	k.expectLoaded(tested.name, true)
+	accessed, modified := times(t, n.driverFile(tested.name))
+	before := k.callouts.count(tested.name, "init")
 
 	for end := time.Now().Add(3500 * time.Millisecond); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if !k.loaded(imageDriver) {
+		if !k.loaded(tested.name) {
 			t.Fatal("a refresh unloaded the driver")
 		}
 	}
-	laterAccessed, laterModified := times(t, n.driverFile(imageDriver))
+	laterAccessed, laterModified := times(t, n.driverFile(tested.name))
 	if !laterAccessed.After(accessed) || !laterModified.After(modified) {
 		t.Errorf("times did not move: accessed %s then %s, modified %s then %s", accessed, laterAccessed, modified, laterModified)
 	}
-	if count := k.callouts.count(imageDriver, "init") - before; count < 2 || count > 5 {
+	if count := k.callouts.count(tested.name, "init") - before; count < 2 || count > 5 {
 		t.Errorf("%d inits in 3.5 s of refreshing every second", count)
 	}
 	k.expectNoFailedProbe()

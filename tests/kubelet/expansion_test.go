@@ -56,7 +56,7 @@ func (k *kubelet) expand(spec *volume.Spec, device, global, directory string, fr
 
 func TestAMountedVolumeGrowsUnderItsPodsAndKeepsItsData(t *testing.T) {
 	eachGrowing(t, func(t *testing.T, f fileSystem) {
-		n, k := withImageDriver(t)
+		n, k := withDriver(t)
 		spec := f.volume("data")
 		first, second := newPod("default", "first"), newPod("default", "second")
 		firstDirectory, secondDirectory := k.mustSetUp(spec, first), k.mustSetUp(spec, second)
@@ -90,7 +90,7 @@ func TestAMountedVolumeGrowsUnderItsPodsAndKeepsItsData(t *testing.T) {
 
 func TestAnExpansionNeverShrinks(t *testing.T) {
 	eachGrowing(t, func(t *testing.T, f fileSystem) {
-		_, k := withImageDriver(t)
+		_, k := withDriver(t)
 		spec, pod := f.volume("data"), newPod("default", "one")
 		directory := k.mustSetUp(spec, pod)
 		write(t, "kept", directory, "file")
@@ -104,7 +104,7 @@ func TestAnExpansionNeverShrinks(t *testing.T) {
 
 func TestAnAttachedVolumeGrowsUnderItsPod(t *testing.T) {
 	eachGrowing(t, func(t *testing.T, f fileSystem) {
-		n, k := withAttachableImageDriver(t)
+		n, k := withAttachableDriver(t)
 		spec, pod := f.volume("data"), newPod("default", "one")
 		device, global := k.stage(spec, pod)
 		directory := k.mustSetUp(spec, pod)
@@ -123,7 +123,7 @@ func TestAnAttachedVolumeGrowsUnderItsPod(t *testing.T) {
 
 func TestAVolumeGrowsWhileTheKubeletMountsIt(t *testing.T) {
 	eachGrowing(t, func(t *testing.T, f fileSystem) {
-		_, k := withImageDriver(t)
+		_, k := withDriver(t)
 		spec, pod := f.volume("data"), newPod("default", "one")
 		k.mustSetUp(spec, pod)
 		k.mustTearDown(spec, pod)
@@ -141,8 +141,8 @@ func TestAGrowthTheKernelForbidsIsReportedAndHarmsNothing(t *testing.T) {
 	if hasCapability(t, sysResource) {
 		t.Skip("NOT JUDGED: this process may grow everything")
 	}
-	_, k := withImageDriver(t)
-	spec, pod := imageVolume("data"), newPod("default", "one")
+	_, k := withDriver(t)
+	spec, pod := ordinaryVolume("data"), newPod("default", "one")
 	directory := k.mustSetUp(spec, pod)
 	write(t, "kept", directory, "file")
 	for range 2 {
@@ -157,8 +157,8 @@ func TestAGrowthTheKernelForbidsIsReportedAndHarmsNothing(t *testing.T) {
 }
 
 func TestTheControllerSideOfAnExpansionReportsTheWantedSize(t *testing.T) {
-	_, k := withImageDriver(t)
-	spec, pod := imageVolume("data"), newPod("default", "one")
+	_, k := withDriver(t)
+	spec, pod := ordinaryVolume("data"), newPod("default", "one")
 	plugin, err := k.manager.FindExpandablePluginBySpec(spec)
 	if err != nil || plugin == nil {
 		t.Fatalf("no expandable plugin: %v", err)

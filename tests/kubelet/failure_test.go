@@ -13,20 +13,20 @@ func TestASetUpThatFailsLeavesNothingAndSaysWhy(t *testing.T) {
 		fsType  string
 	}{
 		"the volume is missing and has no size": {options: options{"name": "missing"}},
-		"the file system is unknown":            {options: imageOptions("data"), fsType: "nosuchfs"},
+		"the file system is unknown":            {options: ordinaryOptions("data"), fsType: "nosuchfs"},
 		"the name is missing":                   {options: options{"size": "64Mi"}},
-		"the name leaves the pool":              {options: imageOptions("../../data")},
-		"the name is empty":                     {options: imageOptions("")},
-		"the pool is missing":                   {options: imageOptions("data").with(options{"pool": "nosuchpool"})},
-		"the size is no size":                   {options: imageOptions("data").with(options{"size": "many"})},
-		"the size is negative":                  {options: imageOptions("data").with(options{"size": "-64Mi"})},
-		"the provisioning is unknown":           {options: imageOptions("data").with(options{"provisioning": "imagined"})},
+		"the name leaves the pool":              {options: ordinaryOptions("../../data")},
+		"the name is empty":                     {options: ordinaryOptions("")},
+		"the pool is missing":                   {options: ordinaryOptions("data").with(options{"pool": "nosuchpool"})},
+		"the size is no size":                   {options: ordinaryOptions("data").with(options{"size": "many"})},
+		"the size is negative":                  {options: ordinaryOptions("data").with(options{"size": "-64Mi"})},
+		"the provisioning is unknown":           {options: ordinaryOptions("data").with(options{"provisioning": "imagined"})},
 	}
 	for name, test := range cases {
 		for kind, newSpec := range kinds {
 			t.Run(name+", "+kind, func(t *testing.T) {
-				n, k := withImageDriver(t)
-				spec, pod := newSpec(imageDriver, "claim", test.options, false), newPod("default", "one")
+				n, k := withDriver(t)
+				spec, pod := newSpec(tested.name, "claim", test.options, false), newPod("default", "one")
 				setFSType(spec, test.fsType)
 
 				// The kubelet retries: the second time must be as clean as the first.
@@ -51,19 +51,19 @@ func TestASetUpThatFailsLeavesNothingAndSaysWhy(t *testing.T) {
 }
 
 func TestAVolumeCanBeSetUpOnceTheReasonOfItsFailureIsGone(t *testing.T) {
-	n, k := withImageDriver(t)
-	spec, pod := persistent(imageDriver, "claim", options{"name": "late"}, false), newPod("default", "one")
+	n, k := withDriver(t)
+	spec, pod := persistent(tested.name, "claim", options{"name": "late"}, false), newPod("default", "one")
 	if directory, err := k.setUp(spec, pod, volume.MounterArgs{}); err == nil {
 		t.Fatalf("%s was set up from a volume that does not exist", directory)
 	}
-	n.becket("volume", "create", "late", "--size", "64Mi", "--pool", "default")
+	n.becket("volume", "create", "late", "--size", "64Mi", "--pool", tested.pool)
 	expectCapacity(t, k.mustSetUp(spec, pod), 64*mebibyte)
 	k.mustTearDown(spec, pod)
 }
 
 func TestAnExistingVolumeIsNeverFormattedToAnotherFileSystem(t *testing.T) {
 	needFileSystem(t, "xfs")
-	n, k := withImageDriver(t)
+	n, k := withDriver(t)
 	pod := newPod("default", "one")
 	// Large enough for xfs, so that only the driver's care stands between the data and mkfs.
 	spec, other := fileSystem{"ext4", 320 * mebibyte, 0}.volume("data"), fileSystem{"xfs", 320 * mebibyte, 0}.volume("data")

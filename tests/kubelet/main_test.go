@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	var err error
 	if os.Getenv(namespaceVariable) == "" {
 		code, err = runInOwnNamespace()
-	} else if err = prepare(); err == nil {
+	} else if err = errors.Join(chooseDriver(), prepare()); err == nil {
 		code = m.Run()
 	}
 	if err != nil {

@@ -11,10 +11,10 @@ import (
 	"k8s.io/kubernetes/pkg/volume"
 )
 
-// withImageDriver gives a node with the drivers in mount-only mode, and its kubelet.
-func withImageDriver(t *testing.T) (*node, *kubelet) {
+// withDriver gives a node with the drivers in mount-only mode, and its kubelet.
+func withDriver(t *testing.T) (*node, *kubelet) {
 	t.Helper()
-	n := newNode(t)
+	n := newVolumeNode(t)
 	n.install()
 	return n, n.startKubelet()
 }
@@ -26,8 +26,8 @@ var kinds = map[string]func(driver, name string, options options, readOnly bool)
 }
 
 func TestADriverInMountOnlyModeSaysWhatItCanDo(t *testing.T) {
-	_, k := withImageDriver(t)
-	for _, driver := range drivers {
+	_, k := withDriver(t)
+	for _, driver := range installed() {
 		spec := persistent(driver, "data", options{"name": "data"}, false)
 		if attachable, err := k.manager.FindAttachablePluginBySpec(spec); err != nil || attachable != nil {
 			t.Errorf("%s can attach: %v", driver, err)
@@ -52,8 +52,8 @@ func TestADriverInMountOnlyModeSaysWhatItCanDo(t *testing.T) {
 func TestAVolumeLivesThroughSetUpAndTearDownAndKeepsItsData(t *testing.T) {
 	for kind, newSpec := range kinds {
 		t.Run(kind, func(t *testing.T) {
-			n, k := withImageDriver(t)
-			spec := newSpec(imageDriver, "claim", imageOptions("data"), false)
+			n, k := withDriver(t)
+			spec := newSpec(tested.name, "claim", ordinaryOptions("data"), false)
 			pod := newPod("default", "one")
 			directory := k.mustSetUp(spec, pod)
 			if m := mountAt(t, directory); m.kind != "ext4" || m.readOnly {
@@ -80,7 +80,7 @@ func TestAVolumeHasTheFileSystemThePodAsksFor(t *testing.T) {
 	for _, wanted := range fileSystems {
 		t.Run(wanted.kind, func(t *testing.T) {
 			needFileSystem(t, wanted.kind)
-			n, k := withImageDriver(t)
+			n, k := withDriver(t)
 			spec, pod := wanted.volume("data"), newPod("default", "one")
 			directory := k.mustSetUp(spec, pod)
 			if got := mountAt(t, directory).kind; got != wanted.kind {
@@ -97,19 +97,19 @@ func TestAVolumeHasTheFileSystemThePodAsksFor(t *testing.T) {
 }
 
 func TestAVolumeMadeBeforehandNeedsNoSize(t *testing.T) {
-	n, k := withImageDriver(t)
-	n.becket("volume", "create", "ready", "--size", "64Mi", "--pool", "default")
-	spec := persistent(imageDriver, "pv-ready", options{"name": "ready"}, false)
+	n, k := withDriver(t)
+	n.becket("volume", "create", "ready", "--size", "64Mi", "--pool", tested.pool)
+	spec := persistent(tested.name, "pv-ready", options{"name": "ready"}, false)
 	pod := newPod("default", "one")
 	expectCapacity(t, k.mustSetUp(spec, pod), 64*mebibyte)
 	k.mustTearDown(spec, pod)
 }
 
 func TestTheLimitOfAVolumeIsReal(t *testing.T) {
-	for _, provisioning := range []string{"thin", "thick"} {
+	for _, provisioning := range tested.provisioning {
 		t.Run(provisioning, func(t *testing.T) {
-			_, k := withImageDriver(t)
-			spec := persistent(imageDriver, "pv-data", imageOptions("data").with(options{"provisioning": provisioning}), false)
+			_, k := withDriver(t)
+			spec := persistent(tested.name, "pv-data", ordinaryOptions("data").with(options{"provisioning": provisioning}), false)
 			pod := newPod("default", "one")
 			directory := k.mustSetUp(spec, pod)
 			if took := fill(t, directory, 128*mebibyte); took < 40*mebibyte || took > 64*mebibyte {
@@ -121,8 +121,8 @@ func TestTheLimitOfAVolumeIsReal(t *testing.T) {
 }
 
 func TestFSGroupOwnsTheVolume(t *testing.T) {
-	_, k := withImageDriver(t)
-	spec, pod := imageVolume("data"), newPod("default", "one")
+	_, k := withDriver(t)
+	spec, pod := ordinaryVolume("data"), newPod("default", "one")
 	group := int64(4711)
 	directory, err := k.setUp(spec, pod, volume.MounterArgs{FsGroup: &group})
 	if err != nil {
@@ -137,10 +137,10 @@ func TestFSGroupOwnsTheVolume(t *testing.T) {
 func TestAReadOnlyVolumeCanBeReadAndNotWritten(t *testing.T) {
 	for kind, newSpec := range kinds {
 		t.Run(kind, func(t *testing.T) {
-			n, k := withImageDriver(t)
+			n, k := withDriver(t)
 			writer, reader := newPod("default", "writer"), newPod("default", "reader")
-			writable := newSpec(imageDriver, "claim", imageOptions("data"), false)
-			readable := newSpec(imageDriver, "claim", imageOptions("data"), true)
+			writable := newSpec(tested.name, "claim", ordinaryOptions("data"), false)
+			readable := newSpec(tested.name, "claim", ordinaryOptions("data"), true)
 
 			write(t, "from the writer", k.mustSetUp(writable, writer), "file")
 			for _, sharing := range []bool{true, false} {
@@ -166,8 +166,8 @@ func TestAReadOnlyVolumeCanBeReadAndNotWritten(t *testing.T) {
 }
 
 func TestSetUpAndTearDownMayBeRepeated(t *testing.T) {
-	n, k := withImageDriver(t)
-	spec, pod := imageVolume("data"), newPod("default", "one")
+	n, k := withDriver(t)
+	spec, pod := ordinaryVolume("data"), newPod("default", "one")
 	directory := k.mustSetUp(spec, pod)
 	write(t, "kept", directory, "file")
 	k.mustSetUp(spec, pod)
@@ -191,8 +191,8 @@ func TestSetUpAndTearDownMayBeRepeated(t *testing.T) {
 }
 
 func TestUnmountNeverDeletesWhatAPodDirectoryHolds(t *testing.T) {
-	_, k := withImageDriver(t)
-	spec, pod := imageVolume("data"), newPod("default", "one")
+	_, k := withDriver(t)
+	spec, pod := ordinaryVolume("data"), newPod("default", "one")
 	directory := k.podDirectory(spec, pod)
 	if err := os.MkdirAll(directory, 0o750); err != nil {
 		t.Fatal(err)
@@ -205,8 +205,8 @@ func TestUnmountNeverDeletesWhatAPodDirectoryHolds(t *testing.T) {
 }
 
 func TestMetricsOfAVolumeAreThoseOfItsFileSystem(t *testing.T) {
-	_, k := withImageDriver(t)
-	spec, pod := imageVolume("data"), newPod("default", "one")
+	_, k := withDriver(t)
+	spec, pod := ordinaryVolume("data"), newPod("default", "one")
 	directory := k.mustSetUp(spec, pod)
 	mounter, err := k.pluginFor(spec).NewMounter(spec, pod)
 	if err != nil {
@@ -223,7 +223,7 @@ func TestMetricsOfAVolumeAreThoseOfItsFileSystem(t *testing.T) {
 }
 
 func TestNothingIsWrittenIntoADriverDirectoryByItsCallouts(t *testing.T) {
-	n, k := withImageDriver(t)
+	n, k := withDriver(t)
 	list := func() (found []string) {
 		err := filepath.WalkDir(n.plugins, func(path string, entry fs.DirEntry, err error) error {
 			if err == nil {
@@ -237,20 +237,20 @@ func TestNothingIsWrittenIntoADriverDirectoryByItsCallouts(t *testing.T) {
 		return found
 	}
 	before := list()
-	k.loaded(imageDriver)
+	k.loaded(tested.name)
 	settle()
-	k.loaded(imageDriver)
-	inits := k.callouts.count(imageDriver, "init")
+	k.loaded(tested.name)
+	inits := k.callouts.count(tested.name, "init")
 
-	spec, pod := imageVolume("data"), newPod("default", "one")
+	spec, pod := ordinaryVolume("data"), newPod("default", "one")
 	k.mustSetUp(spec, pod)
 	k.mustTearDown(spec, pod)
 	settle()
-	k.loaded(imageDriver)
+	k.loaded(tested.name)
 	if after := list(); len(after) != len(before) {
 		t.Errorf("the plugin directory held %q and now %q", before, after)
 	}
-	if count := k.callouts.count(imageDriver, "init") - inits; count != 0 {
+	if count := k.callouts.count(tested.name, "init") - inits; count != 0 {
 		t.Errorf("callouts caused %d inits", count)
 	}
 }

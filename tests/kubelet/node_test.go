@@ -13,11 +13,7 @@ import (
 	"time"
 )
 
-const (
-	bothDrivers     = "image,directory"
-	imageDriver     = "becket/image"
-	directoryDriver = "becket/directory"
-)
+const directoryDriver = "becket/directory"
 
 // node is one machine as Becket and the kubelet see it, in a directory of its own.
 type node struct {
@@ -27,11 +23,21 @@ type node struct {
 	plugins string
 	kubelet string
 	state   string
+	groups  []*group
 }
 
-// newNode makes the directories of a node. At the end of the test it fails the test if mounts or loop devices are left, takes them
-// down, and only then deletes.
+// newNode makes a node for a test that is not about volumes of the tested driver: the image driver stands for it there.
 func newNode(t *testing.T) *node {
+	t.Helper()
+	if tested.name != imageDriver.name {
+		t.Skip("judged with -driver image")
+	}
+	return newVolumeNode(t)
+}
+
+// newVolumeNode makes the directories of a node, and the volume group that the lvm driver takes. At the end of the test it fails the test if
+// mounts or devices are left, takes them down, and only then deletes.
+func newVolumeNode(t *testing.T) *node {
 	t.Helper()
 	temporary, err := filepath.EvalSymlinks(os.TempDir())
 	if err != nil {
@@ -55,6 +61,9 @@ func newNode(t *testing.T) *node {
 			t.Fatal(err)
 		}
 	}
+	if tested.backend == lvmDriver.backend {
+		n.makeGroup(tested.pool)
+	}
 	return n
 }
 
@@ -66,6 +75,11 @@ func (n *node) close() {
 	for i := len(mounts) - 1; i >= 0; i-- {
 		if err := syscall.Unmount(mounts[i].target, syscall.MNT_DETACH); err != nil {
 			n.t.Errorf("unmount %s: %v", mounts[i].target, err)
+		}
+	}
+	for _, g := range n.groups {
+		if err := g.remove(); err != nil {
+			n.t.Error(err)
 		}
 	}
 	n.removeTree(n.root)
@@ -83,7 +97,7 @@ func (n *node) removeTree(path string) {
 	}
 }
 
-// leftovers names mounts, loop devices and staging directories below the node, giving the kernel a moment to let loop devices go.
+// leftovers names mounts, devices in use and staging directories below the node, giving the kernel a moment to let loop devices go.
 func (n *node) leftovers() []string {
 	n.t.Helper()
 	deadline := time.Now().Add(5 * time.Second)
@@ -92,9 +106,7 @@ func (n *node) leftovers() []string {
 		for _, m := range mountsBelow(n.t, n.root) {
 			left = append(left, fmt.Sprintf("mount %s (%s)", m.target, m.kind))
 		}
-		for _, loop := range loopsBelow(n.t, n.root) {
-			left = append(left, "loop device of "+loop)
-		}
+		left = append(left, n.devices()...)
 		staged, err := filepath.Glob(filepath.Join(n.state, "staged", "*", "*"))
 		if err != nil {
 			n.t.Fatal(err)
@@ -137,7 +149,7 @@ func (n *node) becket(arguments ...string) string {
 }
 
 func (n *node) installArguments(extra ...string) []string {
-	return append([]string{"install", "--flex", bothDrivers, "--plugin-dir", n.plugins, "--kubelet-root", n.kubelet}, extra...)
+	return append([]string{"install", "--flex", installedShort(), "--plugin-dir", n.plugins, "--kubelet-root", n.kubelet}, extra...)
 }
 
 func (n *node) install(extra ...string) {
@@ -197,7 +209,7 @@ func (n *node) refresh(interval string) {
 			<-ended
 		}
 	})
-	for _, driver := range []string{imageDriver, directoryDriver} {
+	for _, driver := range []string{tested.name, directoryDriver} {
 		eventually(n.t, 5*time.Second, "install --refresh installs "+driver, func() bool {
 			select {
 			case err := <-ended:

@@ -30,21 +30,21 @@ func (k *kubelet) rebuilt(driver, name, path string) *volume.Spec {
 func TestARestartedKubeletKeepsAndTakesDownMountedVolumes(t *testing.T) {
 	for kind, newSpec := range kinds {
 		t.Run(kind, func(t *testing.T) {
-			n, k := withImageDriver(t)
-			spec, pod := newSpec(imageDriver, "claim", imageOptions("data"), false), newPod("default", "one")
+			n, k := withDriver(t)
+			spec, pod := newSpec(tested.name, "claim", ordinaryOptions("data"), false), newPod("default", "one")
 			directory := k.mustSetUp(spec, pod)
 			write(t, "kept", directory, "file")
 
 			k = k.restart()
 			k.mustSetUp(spec, pod)
-			if count := k.callouts.count(imageDriver, "mount"); count != 0 {
+			if count := k.callouts.count(tested.name, "mount"); count != 0 {
 				t.Errorf("the mounted directory was mounted again, %d times", count)
 			}
 			k.repeatMountOf(spec, pod)
 			mountAt(t, directory)
 			expectContent(t, "kept", directory, "file")
 
-			k.mustTearDown(k.rebuilt(imageDriver, "claim", directory), pod)
+			k.mustTearDown(k.rebuilt(tested.name, "claim", directory), pod)
 			if exists(t, directory) {
 				t.Error("the pod's directory is still there")
 			}
@@ -60,33 +60,33 @@ func (k *kubelet) repeatMountOf(spec *volume.Spec, pod *v1.Pod) {
 	blind := k.node.startKubeletWith(newRecorder(), blindMounter{mount.New("")})
 	defer blind.stop()
 	blind.mustSetUp(spec, pod)
-	if count := blind.callouts.count(imageDriver, "mount"); count != 1 {
+	if count := blind.callouts.count(tested.name, "mount"); count != 1 {
 		k.t.Errorf("mount was called %d times, want 1", count)
 	}
 }
 
 func TestAnUpgradeWhileVolumesAreMountedIsSeenByARestartedKubelet(t *testing.T) {
-	n, k := withImageDriver(t)
-	spec, pod := imageVolume("data"), newPod("default", "one")
+	n, k := withDriver(t)
+	spec, pod := ordinaryVolume("data"), newPod("default", "one")
 	directory := k.mustSetUp(spec, pod)
 	write(t, "kept", directory, "file")
 	k.stop()
 	n.upgrade()
 	k = n.startKubelet()
 	expectContent(t, "kept", k.mustSetUp(spec, pod), "file")
-	k.mustTearDown(k.rebuilt(imageDriver, spec.Name(), directory), pod)
+	k.mustTearDown(k.rebuilt(tested.name, spec.Name(), directory), pod)
 	n.expectNothingLeft()
 }
 
 func TestOneOfTwoSharingPodsGoesAwayWhileTheKubeletIsDown(t *testing.T) {
-	n, k := withImageDriver(t)
-	spec := imageVolume("data")
+	n, k := withDriver(t)
+	spec := ordinaryVolume("data")
 	gone, stays := newPod("default", "gone"), newPod("default", "stays")
 	goneDirectory, staysDirectory := k.mustSetUp(spec, gone), k.mustSetUp(spec, stays)
 	write(t, "kept", staysDirectory, "file")
 
 	k = k.restart()
-	k.mustTearDown(k.rebuilt(imageDriver, spec.Name(), goneDirectory), gone)
+	k.mustTearDown(k.rebuilt(tested.name, spec.Name(), goneDirectory), gone)
 	expectContent(t, "kept", staysDirectory, "file")
 	k.mustSetUp(spec, stays)
 	k.mustTearDown(spec, stays)
@@ -94,8 +94,8 @@ func TestOneOfTwoSharingPodsGoesAwayWhileTheKubeletIsDown(t *testing.T) {
 }
 
 func TestARestartedKubeletTakesDownAnAttachedVolumeKnowingOnlyItsName(t *testing.T) {
-	n, k := withAttachableImageDriver(t)
-	spec, pod := imageVolume("data"), newPod("default", "one")
+	n, k := withAttachableDriver(t)
+	spec, pod := ordinaryVolume("data"), newPod("default", "one")
 	device, global := k.stage(spec, pod)
 	directory := k.mustSetUp(spec, pod)
 	write(t, "kept", directory, "file")
@@ -106,12 +106,12 @@ func TestARestartedKubeletTakesDownAnAttachedVolumeKnowingOnlyItsName(t *testing
 	}
 	k.mountDevice(spec, device)
 	k.mustSetUp(spec, pod)
-	if count := k.callouts.count(imageDriver, "mountdevice") + k.callouts.count(imageDriver, "mount"); count != 0 {
+	if count := k.callouts.count(tested.name, "mountdevice") + k.callouts.count(tested.name, "mount"); count != 0 {
 		t.Errorf("mounted directories were mounted again, %d times", count)
 	}
 	expectContent(t, "kept", directory, "file")
 
-	rebuilt := k.rebuilt(imageDriver, spec.Name(), directory)
+	rebuilt := k.rebuilt(tested.name, spec.Name(), directory)
 	if path := k.deviceMountPath(rebuilt); path != global {
 		t.Fatalf("the rebuilt volume is sought at %s, mounted at %s", path, global)
 	}

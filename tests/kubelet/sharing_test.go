@@ -11,14 +11,14 @@ import (
 )
 
 func TestTwoPodsShareAVolumeAndTheLastOneTakesItDown(t *testing.T) {
-	n, k := withImageDriver(t)
-	spec := imageVolume("data")
+	n, k := withDriver(t)
+	spec := ordinaryVolume("data")
 	first, second := newPod("default", "first"), newPod("default", "second")
 	firstDirectory, secondDirectory := k.mustSetUp(spec, first), k.mustSetUp(spec, second)
 	write(t, "shared", firstDirectory, "file")
 	expectContent(t, "shared", secondDirectory, "file")
-	if loops := loopsBelow(t, n.root); len(loops) != 1 {
-		t.Errorf("loop devices %q, want one", loops)
+	if devices := n.devices(); len(devices) != 1 {
+		t.Errorf("devices %q, want one", devices)
 	}
 
 	k.mustTearDown(spec, first)
@@ -30,8 +30,8 @@ func TestTwoPodsShareAVolumeAndTheLastOneTakesItDown(t *testing.T) {
 
 func TestPodsThatComeAndGoAtTheSameTimeAlwaysFindTheirVolume(t *testing.T) {
 	const rounds = 15
-	n, k := withImageDriver(t)
-	spec := imageVolume("data")
+	n, k := withDriver(t)
+	spec := ordinaryVolume("data")
 	first, second, third := newPod("a", "pod"), newPod("b", "pod"), newPod("c", "pod")
 	for round := range rounds {
 		content := fmt.Sprint("round ", round)
@@ -65,17 +65,17 @@ func TestPodsThatComeAndGoAtTheSameTimeAlwaysFindTheirVolume(t *testing.T) {
 }
 
 func TestManyVolumesAreSetUpAndTornDownAtTheSameTime(t *testing.T) {
-	n, k := withImageDriver(t)
+	n, k := withDriver(t)
 	pod := newPod("default", "one")
 	var up, down []func() error
 	for i := range 6 {
-		spec := imageVolume(fmt.Sprint("data-", i))
+		spec := ordinaryVolume(fmt.Sprint("data-", i))
 		up = append(up, func() error { return k.setUpOnly(spec, pod) })
 		down = append(down, func() error { return k.tearDown(spec, pod) })
 	}
 	k.together(up...)
-	if loops := loopsBelow(t, n.root); len(loops) != 6 {
-		t.Errorf("%d loop devices for 6 volumes", len(loops))
+	if devices := n.devices(); len(devices) != 6 {
+		t.Errorf("%d devices for 6 volumes", len(devices))
 	}
 	k.together(down...)
 	n.expectNothingLeft()

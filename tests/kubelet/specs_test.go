@@ -20,8 +20,8 @@ func (o options) with(others options) options {
 	return changed
 }
 
-// imageOptions describe a volume of 64 MiB that the first mount makes.
-func imageOptions(name string) options { return options{"name": name, "size": "64Mi"} }
+// ordinaryOptions describe a volume of 64 MiB that the first mount makes.
+func ordinaryOptions(name string) options { return options{"name": name, "size": "64Mi"} }
 
 func newPod(namespace, name string) *v1.Pod {
 	return &v1.Pod{
@@ -54,9 +54,9 @@ func persistent(driver, name string, options options, readOnly bool) *volume.Spe
 	}, readOnly)
 }
 
-// imageVolume is the ordinary case. The kubelet knows it by another name than Becket does.
-func imageVolume(name string) *volume.Spec {
-	return persistent(imageDriver, "pv-"+name, imageOptions(name), false)
+// ordinaryVolume is the ordinary case. The kubelet knows it by another name than Becket does.
+func ordinaryVolume(name string) *volume.Spec {
+	return persistent(tested.name, "pv-"+name, ordinaryOptions(name), false)
 }
 
 // fileSystem is a kind of file system with sizes it can have.
@@ -73,7 +73,7 @@ var fileSystems = []fileSystem{
 
 // volume is a persistent volume with this file system, of the smaller size.
 func (f fileSystem) volume(name string) *volume.Spec {
-	spec := persistent(imageDriver, "pv-"+name, options{"name": name, "size": fmt.Sprintf("%dMi", f.before/mebibyte)}, false)
+	spec := persistent(tested.name, "pv-"+name, options{"name": name, "size": fmt.Sprintf("%dMi", f.before/mebibyte)}, false)
 	setFSType(spec, f.kind)
 	return spec
 }

@@ -7,10 +7,10 @@ import (
 )
 
 func TestUninstallRefusesWhileAVolumeIsPublishedAndWorksAfterwards(t *testing.T) {
-	for _, driver := range drivers {
+	for _, driver := range installed() {
 		t.Run(driver, func(t *testing.T) {
-			n, k := withDirectoryDriver(t)
-			spec, short := imageVolume("data"), "image"
+			n, k := withDirectories(t, newVolumeNode(t))
+			spec, short := ordinaryVolume("data"), tested.backend
 			if driver == directoryDriver {
 				spec, short = directoryVolume("data", nil), "directory"
 			}
@@ -19,7 +19,7 @@ func TestUninstallRefusesWhileAVolumeIsPublishedAndWorksAfterwards(t *testing.T)
 			write(t, "kept", directory, "file")
 			settle()
 
-			for _, drivers := range []string{short, bothDrivers} {
+			for _, drivers := range []string{short, installedShort()} {
 				if err := n.uninstall(drivers); err == nil {
 					t.Fatalf("%s was uninstalled under a running pod", drivers)
 				}
@@ -49,8 +49,8 @@ func TestUninstallRefusesWhileAVolumeIsPublishedAndWorksAfterwards(t *testing.T)
 }
 
 func TestUninstallOfOneDriverIsNotStoppedByVolumesOfAnother(t *testing.T) {
-	n, k := withDirectoryDriver(t)
-	spec, pod := imageVolume("data"), newPod("default", "one")
+	n, k := withDirectories(t, newVolumeNode(t))
+	spec, pod := ordinaryVolume("data"), newPod("default", "one")
 	k.mustSetUp(spec, pod)
 	if err := n.uninstall("directory"); err != nil {
 		t.Fatal(err)
@@ -60,10 +60,10 @@ func TestUninstallOfOneDriverIsNotStoppedByVolumesOfAnother(t *testing.T) {
 }
 
 func TestUninstallRefusesWhileAVolumeIsMountedForTheNode(t *testing.T) {
-	n, k := withAttachableImageDriver(t)
-	spec, pod := imageVolume("data"), newPod("default", "one")
+	n, k := withAttachableDriver(t)
+	spec, pod := ordinaryVolume("data"), newPod("default", "one")
 	device, global := k.stage(spec, pod)
-	if err := n.uninstall("image"); err == nil {
+	if err := n.uninstall(tested.backend); err == nil {
 		t.Fatal("uninstalled while the volume is mounted for the node")
 	}
 	if err := k.deviceMounter(spec).MountDevice(spec, device, global, volume.DeviceMounterArgs{}); err != nil {
@@ -71,7 +71,7 @@ func TestUninstallRefusesWhileAVolumeIsMountedForTheNode(t *testing.T) {
 	}
 	k.unmountDevice(spec, device)
 	k.detach(spec)
-	if err := n.uninstall("image"); err != nil {
+	if err := n.uninstall(tested.backend); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -37,8 +37,8 @@ func (n *node) reply(driver string, arguments ...string) map[string]any {
 }
 
 func TestAnUnknownCalloutIsNotSupportedAndDisturbsNothing(t *testing.T) {
-	_, k := withImageDriver(t)
-	for _, driver := range drivers {
+	_, k := withDriver(t)
+	for _, driver := range installed() {
 		plugin, err := k.manager.FindPluginByName(driver)
 		if err != nil {
 			t.Fatal(err)
@@ -57,13 +57,13 @@ func TestAnUnknownCalloutIsNotSupportedAndDisturbsNothing(t *testing.T) {
 			}
 		}
 	}
-	spec, pod := imageVolume("data"), newPod("default", "one")
+	spec, pod := ordinaryVolume("data"), newPod("default", "one")
 	k.mustSetUp(spec, pod)
 	k.mustTearDown(spec, pod)
 }
 
 func TestEveryCalloutAnswersWellHoweverItIsCalled(t *testing.T) {
-	n := newNode(t)
+	n := newVolumeNode(t)
 	n.install()
 	callouts := []string{"init", "getvolumename", "attach", "isattached", "waitforattach", "mountdevice", "mount", "unmount", "unmountdevice",
 		"detach", "expandvolume", "expandfs"}
@@ -75,7 +75,7 @@ func TestEveryCalloutAnswersWellHoweverItIsCalled(t *testing.T) {
 		"an unknown option":     {`{"name":"x","kubernetes.io/new":"y"}`},
 		"too many arguments":    strings.Fields(strings.Repeat("a ", 20)),
 	}
-	for _, driver := range drivers {
+	for _, driver := range installed() {
 		for _, name := range callouts {
 			for shape, arguments := range shapes {
 				t.Run(driver+" "+name+", "+shape, func(t *testing.T) {
@@ -89,28 +89,28 @@ func TestEveryCalloutAnswersWellHoweverItIsCalled(t *testing.T) {
 			}
 		}
 	}
-	if status := n.reply(imageDriver)["status"]; status != notSupported && status != "Failure" {
+	if status := n.reply(tested.name)["status"]; status != notSupported && status != "Failure" {
 		t.Errorf("without a callout: status %v", status)
 	}
 	n.expectNothingLeft()
 }
 
 func TestGetVolumeNameIsNotSupportedAndTheKubeletUsesItsOwnName(t *testing.T) {
-	n, k := withAttachableImageDriver(t)
-	spec := imageVolume("data")
+	n, k := withAttachableDriver(t)
+	spec := ordinaryVolume("data")
 	plugin := k.attachable(spec)
 	for range 3 {
 		if name, err := plugin.GetVolumeName(spec); err != nil || name != "pv-data" {
 			t.Errorf("named %q: %v, want pv-data", name, err)
 		}
 	}
-	if count := k.callouts.count(imageDriver, "getvolumename"); count != 1 {
+	if count := k.callouts.count(tested.name, "getvolumename"); count != 1 {
 		t.Errorf("asked %d times, want once: the kubelet remembers Not supported", count)
 	}
 
 	// A rebuilt spec names no options: that must not turn Not supported into a failure, which would stop every unmount.
 	k = k.restart()
-	rebuilt := k.rebuilt(imageDriver, "pv-data", k.podDirectory(spec, newPod("default", "one")))
+	rebuilt := k.rebuilt(tested.name, "pv-data", k.podDirectory(spec, newPod("default", "one")))
 	if name, err := k.attachable(rebuilt).GetVolumeName(rebuilt); err != nil || name != "pv-data" {
 		t.Errorf("rebuilt volume named %q: %v, want pv-data", name, err)
 	}
@@ -118,26 +118,26 @@ func TestGetVolumeNameIsNotSupportedAndTheKubeletUsesItsOwnName(t *testing.T) {
 	// An upgrade makes the kubelet ask again.
 	n.upgrade("--attachable")
 	settle()
-	before := k.callouts.count(imageDriver, "getvolumename")
+	before := k.callouts.count(tested.name, "getvolumename")
 	if _, err := k.attachable(spec).GetVolumeName(spec); err != nil {
 		t.Fatal(err)
 	}
-	if count := k.callouts.count(imageDriver, "getvolumename") - before; count != 1 {
+	if count := k.callouts.count(tested.name, "getvolumename") - before; count != 1 {
 		t.Errorf("asked %d times after an upgrade, want once", count)
 	}
 }
 
 func TestInitAnswersTheCapabilitiesOfTheChosenMode(t *testing.T) {
 	for _, attachable := range []bool{false, true} {
-		n := newNode(t)
+		n := newVolumeNode(t)
 		if attachable {
 			n.install("--attachable")
 		} else {
 			n.install()
 		}
-		for _, driver := range drivers {
+		for _, driver := range installed() {
 			want := map[string]any{
-				"attach":           attachable && driver == imageDriver,
+				"attach":           attachable && driver == tested.name,
 				"fsGroup":          true,
 				"selinuxRelabel":   true,
 				"supportsMetrics":  true,
@@ -154,14 +154,14 @@ func TestInitAnswersTheCapabilitiesOfTheChosenMode(t *testing.T) {
 }
 
 func TestAFailedCalloutIsNotTakenForAnUnsupportedOne(t *testing.T) {
-	n, k := withImageDriver(t)
-	bad, good, pod := persistent(imageDriver, "bad", options{"name": "missing"}, false), imageVolume("data"), newPod("default", "one")
+	n, k := withDriver(t)
+	bad, good, pod := persistent(tested.name, "bad", options{"name": "missing"}, false), ordinaryVolume("data"), newPod("default", "one")
 	if err := k.setUpOnly(bad, pod); err == nil {
 		t.Fatal("a missing volume was set up")
 	}
 	// Not supported would have made the kubelet stop calling mount for every volume of the driver.
 	k.mustSetUp(good, pod)
-	if count := k.callouts.count(imageDriver, "mount"); count != 2 {
+	if count := k.callouts.count(tested.name, "mount"); count != 2 {
 		t.Errorf("mount was called %d times, want 2", count)
 	}
 	k.mustTearDown(good, pod)

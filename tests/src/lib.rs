@@ -5,8 +5,9 @@
 //! A node is a temporary directory. At its end, mounts and loop devices left there fail the test;
 //! they are taken down before anything is deleted.
 
-// What serves several tests: what it cannot do ends the test, with the place it happened at.
-#![allow(clippy::unwrap_used)]
+// What serves several tests: what it cannot do ends the test, with the place it happened at; what it does not
+// test it says.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 pub mod csi_driver;
 mod fingerprint;
@@ -19,6 +20,7 @@ mod random;
 pub mod requests;
 mod run;
 mod served;
+mod volume_group;
 
 pub use csi_driver::CsiDriver;
 pub use fingerprint::Fingerprint;
@@ -28,6 +30,7 @@ pub use options::{Options, volume};
 pub use random::Random;
 pub use run::{Ran, Reply, start, start_within, status_of, talk};
 pub use served::Served;
+pub use volume_group::VolumeGroup;
 
 use std::path::{Path, PathBuf};
 

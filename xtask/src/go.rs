@@ -2,10 +2,30 @@
 //! and Go keeps what it downloads and builds outside of the tree.
 
 use crate::run::{Failed, Outcome, command, root};
-use std::path::Path;
+use crate::setup;
+use std::path::{Path, PathBuf};
 
 /// Runs the tests of the module in `directory` against `binary`; `what` says what is not run without Go.
 pub fn test(directory: &str, what: &str, binary: &Path) -> Outcome {
+    need(directory, what)?;
+    // Without a package's name, what the tests write is shown as they write it.
+    let arguments = ["test", "-count=1", "-timeout=60m"];
+    command("go").args(&arguments).directory(directory).env("BECKET", binary).run()
+}
+
+/// Builds the tests of the module in `directory` into one program, to be run elsewhere, and gives its path.
+pub fn build(directory: &str, what: &str, name: &str) -> Outcome<PathBuf> {
+    need(directory, what)?;
+    let programs = setup::target_directory().join("guest-tests");
+    std::fs::create_dir_all(&programs)
+        .map_err(|error| Failed::new(format!("cannot make `{}`: {error}", programs.display())))?;
+    let path = programs.join(name);
+    command("go").args(&["test", "-c", "-o"]).arg(&path).arg(".").directory(directory).run()?;
+    Ok(path)
+}
+
+/// Fails, and says so loudly, without the Go that the module takes.
+fn need(directory: &str, what: &str) -> Outcome {
     let wanted = wanted_version(directory)?;
     let found = command("go").args(&["env", "GOVERSION"]).read();
     let version = found.as_deref().map(|text| text.trim().trim_start_matches("go"));
@@ -18,9 +38,7 @@ pub fn test(directory: &str, what: &str, binary: &Path) -> Outcome {
         );
         return Err(Failed::new(format!("{what}: not run: {found}, {wanted} is needed")));
     }
-    // Without a package's name, what the tests write is shown as they write it.
-    let arguments = ["test", "-count=1", "-timeout=60m"];
-    command("go").args(&arguments).directory(directory).env("BECKET", binary).run()
+    Ok(())
 }
 
 /// The version in the `go` line of the module.

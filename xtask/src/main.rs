@@ -5,12 +5,14 @@ mod crash_matrix;
 mod fuzz;
 mod go;
 mod guest;
+mod guest_tests;
 mod run;
 mod sanity;
 mod setup;
 mod test;
 mod tidy;
 
+use guest_tests::Extent;
 use run::{Failed, Outcome};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -25,6 +27,7 @@ cargo xtask ACTION
   tidy           formatting, lints, licences, and the rules of this repository
   kubelet        Kubernetes' own FlexVolume and CSI code against our drivers (root, Go)
   sanity         csi-sanity, with nothing skipped, and other clients against our CSI drivers (root, Go)
+  test-guest     all tests of the lvm and nfs backends and drivers, in guests (root, Go)
   bench          measure against a shell script, bare system calls and our targets, and against the
                  CSI driver that BECKET_BENCH_PEER names (root)
   soak           many CSI callers at once, for ten minutes, with kills (root);
@@ -57,6 +60,9 @@ fn main() -> ExitCode {
         ["sanity"] => setup::host_programs()
             .and_then(|()| setup::binary())
             .and_then(|binary| sanity::everything(&binary)),
+        ["test-guest"] => {
+            setup::binary().and_then(|binary| guest_tests::run(&binary, Extent::Whole))
+        }
         ["bench", rest @ ..] => bench(rest),
         ["soak", rest @ ..] => soak(rest),
         ["crash-matrix", rest @ ..] => crash(rest),

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that must hold before a change lands.
 
-use crate::guest::NoGuest;
+use crate::guest_tests::{self, Extent};
 use crate::run::{Failed, Outcome, apart, cargo, is_root};
 use crate::{crash_matrix, go, sanity, setup, tidy};
 use std::path::Path;
@@ -18,7 +18,6 @@ pub fn everything() -> Outcome {
     setup::host_programs()?;
     stages.take("tidy", tidy::everything);
     let binary = setup::binary()?;
-    stages.take("guest", guest);
     stages.take("tests", || {
         let arguments = ["test", "--workspace", "--no-fail-fast"];
         // Apart, as the soak is: see there.
@@ -32,6 +31,7 @@ pub fn everything() -> Outcome {
     });
     stages.take("kubelet", || kubelet(&binary));
     stages.take("sanity", || sanity::everything(&binary));
+    stages.take("guest", || guest_tests::run(&binary, Extent::Usual));
     stages.close()
 }
 
@@ -61,19 +61,6 @@ impl Stages {
             0 => Ok(()),
             failed => Err(Failed::new(format!("{failed} of {} stages failed", self.done.len()))),
         }
-    }
-}
-
-/// Makes the guest ready for the tests that take one. On a machine that cannot have one they do not run,
-/// which is no failure of ours, but is said.
-pub fn guest() -> Outcome {
-    match crate::guest::check() {
-        Err(NoGuest::Impossible(reason)) => {
-            eprintln!("\n!! NOT RUN: the tests that take a guest kernel. {reason}\n");
-            Ok(())
-        }
-        Err(reason) => Err(Failed::new(reason.to_string())),
-        Ok(()) => Ok(()),
     }
 }
 

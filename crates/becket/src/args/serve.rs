@@ -35,7 +35,7 @@ pub(crate) struct ServeArgs {
     pub(crate) metrics: Option<SocketAddr>,
     /// Attach volumes to the node before they are staged: all drivers, or those named
     #[arg(long, value_name = "DRIVERS", value_delimiter = ',', num_args = 0..=1)]
-    #[arg(default_missing_value = "image,directory", require_equals = true, value_parser = driver)]
+    #[arg(default_missing_value = "image,directory,lvm", require_equals = true, value_parser = driver)]
     pub(crate) attach: Vec<Driver>,
     /// How many volumes of each driver the node takes [default: no limit]
     #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
@@ -87,5 +87,19 @@ fn node_id(text: &str) -> Result<String, String> {
         false => Err(format!(
             "it is to be 1 to {LONGEST} of A-Z a-z 0-9 - _ . and to start and end with a letter or digit"
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Args, Command};
+    use clap::Parser;
+
+    #[test]
+    fn attach_alone_means_all_drivers() {
+        let words = ["becket", "serve", "--node-id", "n1", "--attach"];
+        let Command::Serve(serve) = Args::try_parse_from(words).unwrap().command else { panic!() };
+        assert_eq!(serve.attach, Driver::ALL);
     }
 }
