@@ -35,7 +35,7 @@ pub(crate) struct ServeArgs {
     pub(crate) metrics: Option<SocketAddr>,
     /// Attach volumes to the node before they are staged: all drivers, or those named
     #[arg(long, value_name = "DRIVERS", value_delimiter = ',', num_args = 0..=1)]
-    #[arg(default_missing_value = "image,directory,lvm", require_equals = true, value_parser = driver)]
+    #[arg(default_missing_value = "image,directory,lvm,nfs", require_equals = true, value_parser = driver)]
     pub(crate) attach: Vec<Driver>,
     /// How many volumes of each driver the node takes [default: no limit]
     #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
