@@ -1,10 +1,9 @@
 //! `becket check csi`: what it lists, says, writes, and leaves behind.
 
-use becket_tests::{CsiDriver, Node, status_of};
+use becket_tests::{CsiDriver, Node, mounts, status_of, until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::process::Stdio;
-use std::time::Duration;
 
 fn socket(served: &CsiDriver) -> String {
     format!("unix://{}", served.socket.display())
@@ -84,17 +83,22 @@ fn what_cannot_be_checked_is_status_2() {
 fn an_interrupted_run_cleans_up_and_is_status_2() {
     let node = Node::new();
     let served = CsiDriver::start(&node, "image", &[]);
-    for (part, milliseconds) in [("snapshots", 400), ("node", 700), ("concurrency", 500)] {
-        for below in ["staging", "targets"] {
-            std::fs::create_dir_all(node.path(below)).unwrap();
-        }
+    for below in ["staging", "targets"] {
+        std::fs::create_dir_all(node.path(below)).unwrap();
+    }
+    let has_volumes = || !served.volumes().is_empty();
+    let has_mounts = || !mounts(&node.path("targets")).is_empty();
+    // Each part is interrupted as soon as there is something that it has to take back.
+    let parts: [(&str, &dyn Fn() -> bool); 3] =
+        [("snapshots", &has_volumes), ("node", &has_mounts), ("concurrency", &has_volumes)];
+    for (part, has_begun) in parts {
         let mut command = node.command();
         command.args(["check", "csi", &socket(&served), "--only", part]);
         command.args(["--staging-dir", &node.text("staging")]);
         command.args(["--target-dir", &node.text("targets")]);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(milliseconds));
+        assert!(until(has_begun), "{part} made nothing that could be seen");
         kill_process(Pid::from_child(&child), Signal::INT).unwrap();
         assert_eq!(status_of(child.wait().unwrap()), 2, "{part}");
         assert_eq!(served.volumes(), [""; 0], "{part}");

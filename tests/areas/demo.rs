@@ -94,9 +94,8 @@ fn an_interrupted_demo_leaves_nothing() {
             match status_of(output.status) {
                 0 => assert!(words.contains("nothing is left behind"), "{how}: {words}"),
                 1 => assert!(words.contains("interrupted"), "{how}: {words}"),
-                // Before it had set up anything.
-                status if milliseconds < 20 => assert!(status > 128, "{how}: {status}"),
-                status => panic!("{how}: it ended with {status}: {words}"),
+                // Before it had set up anything, which takes a loaded machine longer.
+                status => assert!(status > 128 && words.is_empty(), "{how}: {status}: {words}"),
             }
         }
     }

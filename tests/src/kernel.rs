@@ -21,9 +21,9 @@ pub fn loop_files(root: &Path) -> Vec<PathBuf> {
     files.map(|file| PathBuf::from(file.trim_end())).filter(|file| file.starts_with(root)).collect()
 }
 
-/// Waits for `done`, for at most five seconds. Says whether it came true.
+/// Waits for `done`, for at most thirty seconds. Says whether it came true.
 pub fn until(mut done: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + Duration::from_secs(5);
+    let end = Instant::now() + Duration::from_secs(30);
     while !done() {
         if Instant::now() > end {
             return false;

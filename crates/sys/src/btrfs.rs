@@ -100,14 +100,15 @@ mod tests {
         let (file, path, size) = (image.as_file(), image.path(), 256 << 20);
         file.set_len(size).unwrap();
         let kind = crate::superblock::Kind::Btrfs;
-        crate::filesystem::make(kind, path, [1; 16], true).unwrap();
-        for id in [[2; 16], [3; 16]] {
+        let [first, second, third] = [(); 3].map(|()| uuid::Uuid::new_v4().into_bytes());
+        crate::filesystem::make(kind, path, first, true).unwrap();
+        for id in [second, third] {
             set_uuid(file, size, id, path).unwrap();
             for place in [64 << 10, 64 << 20] {
                 let mut block = [0; LENGTH];
                 file.read_exact_at(&mut block, place).unwrap();
                 assert_eq!(block[FSID..FSID + 16], id);
-                assert_eq!(block[METADATA_UUID..METADATA_UUID + 16], [1; 16]);
+                assert_eq!(block[METADATA_UUID..METADATA_UUID + 16], first);
                 assert_eq!(block[..4], checksum(&block[32..]).to_le_bytes());
             }
         }

@@ -202,7 +202,8 @@ mod tests {
         }
         let image = tempfile::NamedTempFile::new().unwrap();
         image.as_file().set_len(16 << 20).unwrap();
-        filesystem::make(superblock::Kind::Ext4, image.path(), [7; 16], true).unwrap();
+        let uuid = uuid::Uuid::new_v4().into_bytes();
+        filesystem::make(superblock::Kind::Ext4, image.path(), uuid, true).unwrap();
         let options = loop_device::Options { readonly: false, autoclear: true, label: "" };
         let device = loop_device::attach(image.as_file(), image.path(), options).unwrap();
         let (_mounted, root) = mounted(&device.path());

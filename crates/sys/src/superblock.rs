@@ -253,7 +253,7 @@ mod tests {
             let size = 320 * 1024 * 1024;
             image.as_file().set_len(size).unwrap();
             assert_eq!(probe(image.as_file(), size, image.path()).unwrap(), Content::Blank);
-            let id = [0x42; 16];
+            let id = uuid::Uuid::new_v4().into_bytes();
             crate::filesystem::make(kind, image.path(), id, true).unwrap();
             let Content::Filesystem(found) = probe(image.as_file(), size, image.path()).unwrap()
             else {
