@@ -69,7 +69,7 @@ pub(crate) fn measure(place: &Place, rounds: usize) -> Outcome<Vec<Row>> {
     let mut whole = [Samples::default(), Samples::default()];
     for (attachable, steps) in [(false, MOUNT_ONLY), (true, ATTACHABLE)] {
         let becket = Contestant {
-            program: place.install(attachable)?,
+            program: place.install("image", attachable)?,
             kubelet: place.directory("becket")?,
             devices: "plugins/kubernetes.io/flexvolume/becket/image/mounts",
         };

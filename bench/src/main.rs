@@ -7,6 +7,7 @@
 mod bare;
 mod callouts;
 mod csi;
+mod lvm;
 mod measure;
 mod place;
 mod report;
@@ -37,12 +38,23 @@ struct Arguments {
     /// Form of the output
     #[arg(short, long, value_name = "FORM", default_value = "table")]
     output: Form,
+    /// What is measured
+    #[arg(long, value_name = "WHAT", default_value = "image")]
+    of: Vec<Subject>,
     /// How often everything is done
     #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
     /// Volumes in the large pool
     #[arg(long, value_name = "NUMBER", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..))]
     volumes: u16,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Subject {
+    /// The image backend, both interfaces, and the binary itself
+    Image,
+    /// The lvm backend, which needs a device mapper
+    Lvm,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -87,6 +99,17 @@ fn run(arguments: &Arguments) -> Outcome {
 fn rows(place: &Place, arguments: &Arguments) -> Outcome<Vec<Row>> {
     let (rounds, volumes) = (usize::from(arguments.rounds), usize::from(arguments.volumes));
     say(&format!("{rounds} rounds; times are minimum / median; ratios compare medians"));
+    let mut rows = Vec::new();
+    for subject in &arguments.of {
+        rows.extend(match subject {
+            Subject::Image => image(place, rounds, volumes)?,
+            Subject::Lvm => lvm::measure(place, rounds)?,
+        });
+    }
+    Ok(rows)
+}
+
+fn image(place: &Place, rounds: usize, volumes: usize) -> Outcome<Vec<Row>> {
     say("CSI calls are minimum / median / 95th / 99th of 100, and how many in a second");
     let peer = csi::peer()?;
     say("callouts …");

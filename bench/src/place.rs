@@ -65,16 +65,16 @@ impl Place {
         words.chain(["--state-dir".to_owned(), state]).collect()
     }
 
-    /// Installs Becket's image driver and gives its executable.
-    pub(crate) fn install(&self, attachable: bool) -> Outcome<PathBuf> {
+    /// Installs Becket's FlexVolume driver of this name and gives its executable.
+    pub(crate) fn install(&self, driver: &str, attachable: bool) -> Outcome<PathBuf> {
         let plugins = self.directory(if attachable { "plugins-attachable" } else { "plugins" })?;
         let kubelet = self.directory("becket")?;
         let (plugin_dir, kubelet) = (plugins.display().to_string(), kubelet.display().to_string());
-        let mut words = self.words(&["install", "--flex", "image", "--plugin-dir", &plugin_dir]);
+        let mut words = self.words(&["install", "--flex", driver, "--plugin-dir", &plugin_dir]);
         words.extend(["--kubelet-root".to_owned(), kubelet]);
         words.extend(attachable.then(|| "--attachable".to_owned()));
         run_well(&self.becket, &words)?;
-        Ok(plugins.join("becket~image/image"))
+        Ok(plugins.join(format!("becket~{driver}/{driver}")))
     }
 
     /// Writes the script that Becket is compared with and gives its path.

@@ -18,7 +18,7 @@ pub(crate) const MANY: &str = "many";
 
 /// The pools differ in the number of volumes only; in each the same volume is published.
 pub(crate) fn measure(place: &Place, rounds: usize, volumes: usize) -> Outcome<Vec<Row>> {
-    let driver = place.install(false)?;
+    let driver = place.install("image", false)?;
     let pod = |of: &str| -> Outcome<String> {
         Ok(place.directory(&format!("becket/pods/{of}"))?.display().to_string())
     };

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 /// A fresh volume, from nothing to its pod: the `mount` callout against what it cannot do without.
 pub(crate) fn fresh(place: &Place, rounds: usize) -> Outcome<Vec<Row>> {
-    let driver = place.install(false)?;
+    let driver = place.install("image", false)?;
     let pod = place.directory("becket/pods/fresh")?.display().to_string();
     let mut becket = Samples::default();
     let (mut published, mut unpublished) = (Samples::default(), Samples::default());

@@ -19,7 +19,7 @@ pub(crate) fn measure(place: &Place, peer: Option<&Path>) -> Outcome<Vec<Row>> {
         .beside(peer.map(size).transpose()?)
         .target(AtMost::Bytes(10_000_000));
     let mut rows = vec![size];
-    let driver = place.install(false)?;
+    let driver = place.install("image", false)?;
     let (first, second) = (place.directory("becket/pods/a")?, place.directory("becket/pods/b")?);
     let (first, second) = (first.display().to_string(), second.display().to_string());
     let options = options("weighed", "default");

@@ -18,6 +18,7 @@ mod csi_life;
 mod csi_serving;
 mod damage;
 mod demo;
+mod documents;
 mod expansion;
 mod identity;
 mod install;

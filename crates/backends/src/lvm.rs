@@ -83,6 +83,10 @@ impl Backend for Lvm {
         if is_thin(pool) { Provisioning::Thin } else { Provisioning::Thick }
     }
 
+    fn takes_space_at_once(&self, pool: &Pool) -> bool {
+        !is_thin(pool)
+    }
+
     fn granularity(&self, pool: &Pool, parameters: &BTreeMap<String, String>) -> Result<u64> {
         let stripes = options::layout(parameters)?.stripes;
         Ok((Group::of(pool)?.extent * stripes).max(size::GRANULE))

@@ -163,6 +163,12 @@ pub trait Backend: Send + Sync {
         Provisioning::Thin
     }
 
+    /// True when making or growing a volume takes all of its space in one step, or fails and takes none:
+    /// then two that are made at once cannot both get the same bytes, and promises need no lock.
+    fn takes_space_at_once(&self, _pool: &Pool) -> bool {
+        false
+    }
+
     /// Sizes of volumes with these parameters are multiples of this: at least a MiB.
     fn granularity(&self, _pool: &Pool, _parameters: &BTreeMap<String, String>) -> Result<u64> {
         Ok(size::GRANULE)

@@ -38,6 +38,13 @@ impl Memory {
         Ok(new)
     }
 
+    /// Remembers this instead: what a change made of it, so that it need not be read again.
+    pub fn keep<T: Any + Send + Sync>(&self, new: T) {
+        if !self.short {
+            *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(new));
+        }
+    }
+
     /// Forgets it: the next question is asked of the medium.
     pub fn forget(&self) {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -61,7 +68,10 @@ mod tests {
         assert_eq!((read(1), read(2)), (1, 1));
         memory.forget();
         assert_eq!(read(3), 3);
+        memory.keep(4_u32);
+        assert_eq!(read(5), 4);
         let short = Memory::short();
+        short.keep(4_u32);
         let read = |number: u32| *short.or_read(|| Ok(number)).unwrap();
         assert_eq!((read(1), read(2)), (1, 2));
     }

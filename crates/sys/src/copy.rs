@@ -62,7 +62,7 @@ pub fn device(
     advance: Advance<'_>,
 ) -> Result<()> {
     use std::os::unix::fs::FileExt;
-    const CHUNK: usize = 1024 * 1024;
+    const CHUNK: usize = 4 * 1024 * 1024;
     let mut room = vec![0; CHUNK + ALIGNED];
     let first = room.as_ptr().align_offset(ALIGNED);
     let buffer = &mut room[first..first + CHUNK];

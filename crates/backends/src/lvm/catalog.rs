@@ -50,7 +50,7 @@ impl Catalog for Tagged {
         }
         let after = before.clone().with(POOL, &pool.record.uuid.to_string());
         let after = after.with_record(RECORD, &pool.record)?;
-        set_tags(pool, &what, &before, &after)
+        set_tags(pool, &group, &what, &before, &after)
     }
 
     fn recognise(&self, parameters: &BTreeMap<String, String>) -> Result<Option<PoolRecord>> {
@@ -68,7 +68,7 @@ impl Catalog for Tagged {
     fn dissolve(&self, pool: &Pool) -> Result<()> {
         let group = Group::of(pool)?;
         let (what, before) = medium_of(&group, &pool.record.parameters)?;
-        set_tags(pool, &what, &before, &Tags::default())
+        set_tags(pool, &group, &what, &before, &Tags::default())
     }
 
     fn volume(&self, pool: &Pool, name: &Name) -> Result<Existence<VolumeRecord>> {
@@ -131,7 +131,7 @@ impl Catalog for Tagged {
         let group = Group::of(pool)?;
         let logical = expect(&group, pool, VOLUME, READY, &volume.name)?;
         let after = logical.tags.clone().with_record(RECORD, volume)?;
-        set_tags(pool, &logical.place(&group), &logical.tags, &after)
+        set_tags(pool, &group, &logical.place(&group), &logical.tags, &after)
     }
 
     fn begin_snapshot(&self, pool: &Pool, snapshot: &SnapshotRecord) -> Result<()> {
@@ -156,7 +156,7 @@ impl Catalog for Tagged {
         };
         group.refuse_partial()?;
         let after = logical.tags.clone().with(STATE, TRASH).with_record(TRASHED, ticket)?;
-        set_tags(pool, &logical.place(&group), &logical.tags, &after)
+        set_tags(pool, &group, &logical.place(&group), &logical.tags, &after)
     }
 
     fn trash(&self, pool: &Pool) -> Result<Listing<TrashRecord>> {
@@ -191,7 +191,7 @@ impl Catalog for Tagged {
         };
         let mut after = logical.tags.clone().with(STATE, READY);
         after.forget(TRASHED);
-        set_tags(pool, &logical.place(&group), &logical.tags, &after)
+        set_tags(pool, &group, &logical.place(&group), &logical.tags, &after)
     }
 
     fn purge(&self, pool: &Pool, ticket: &TrashRecord) -> Result<()> {
@@ -288,7 +288,7 @@ fn commit<R: Record>(pool: &Pool, kind: &str, name: &Name, record: &R) -> Result
     }
     let logical = expect(&group, pool, kind, PREPARING, name)?;
     let after = logical.tags.clone().with(STATE, READY).with_record(RECORD, record)?;
-    set_tags(pool, &logical.place(&group), &logical.tags, &after)
+    set_tags(pool, &group, &logical.place(&group), &logical.tags, &after)
 }
 
 /// Removes what is being made under `name`. Several may say so, after a kill: none was ever visible.
@@ -314,8 +314,8 @@ fn kind_of(ticket: &TrashRecord) -> &'static str {
     }
 }
 
-/// Changes tags in one step. `place` is a group, or a logical volume in one.
-fn set_tags(pool: &Pool, place: &str, before: &Tags, after: &Tags) -> Result<()> {
+/// Changes tags in one step. `place` is the group, or a logical volume in it.
+fn set_tags(pool: &Pool, group: &Group, place: &str, before: &Tags, after: &Tags) -> Result<()> {
     let (gone, new) = after.changes(before);
     if gone.is_empty() && new.is_empty() {
         return Ok(());
@@ -325,7 +325,9 @@ fn set_tags(pool: &Pool, place: &str, before: &Tags, after: &Tags) -> Result<()>
     arguments.extend(gone.iter().flat_map(|tag| ["--deltag", tag.as_str()]));
     arguments.extend(new.iter().flat_map(|tag| ["--addtag", tag.as_str()]));
     arguments.push(place);
-    let changed = command::change(&format!("change the record of `{place}`"), &arguments);
+    // What becomes of a change that failed is not known.
     pool.memory.forget();
-    changed
+    command::change(&format!("change the record of `{place}`"), &arguments)?;
+    pool.memory.keep(group.retagged(place, after));
+    Ok(())
 }

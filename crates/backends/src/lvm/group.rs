@@ -134,6 +134,16 @@ impl Group {
         self.volumes.iter().find(|logical| logical.name == name)
     }
 
+    /// The group as it is once `place`, itself or a logical volume in it, has these tags.
+    pub(super) fn retagged(&self, place: &str, tags: &Tags) -> Group {
+        let mut new = self.clone();
+        match new.volumes.iter_mut().find(|logical| logical.place(self) == place) {
+            Some(logical) => logical.tags = tags.clone(),
+            None => new.tags = tags.clone(),
+        }
+        new
+    }
+
     /// The logical volumes of the pool that are of this kind and stand there.
     pub(super) fn owned<'a>(
         &'a self,

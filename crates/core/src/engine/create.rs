@@ -151,7 +151,7 @@ impl Engine {
     /// Promises the size and opens the hidden place in one go, so that two volumes being made at
     /// once cannot both be promised the same bytes.
     fn begin(&self, backend: &dyn Backend, pool: &Pool, record: &VolumeRecord) -> Result<()> {
-        let _promises = self.lock_promises(pool)?;
+        let _promises = self.lock_promises(backend, pool)?;
         capacity::demand(backend, pool, record.size, record.provisioning)?;
         backend.catalog().begin(pool, record)
     }

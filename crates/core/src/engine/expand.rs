@@ -81,7 +81,7 @@ impl Engine {
         record: &mut VolumeRecord,
         bytes: u64,
     ) -> Result<()> {
-        let _promises = self.lock_promises(pool)?;
+        let _promises = self.lock_promises(backend, pool)?;
         capacity::demand(backend, pool, bytes - record.size, record.provisioning)
             .map_err(|error| error.during(format!("cannot expand volume `{}`", record.name)))?;
         record.size = bytes;

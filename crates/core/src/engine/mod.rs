@@ -256,9 +256,13 @@ impl Engine {
         lock::acquire_on(pool, &volume_key(name), Mode::Exclusive, wait)
     }
 
-    /// The lock under which promises are added up: held for a moment, never during long work.
-    fn lock_promises(&self, pool: &Pool) -> Result<Lock> {
-        lock::acquire_on(pool, "promises", Mode::Exclusive, MOMENT)
+    /// The lock under which promises are added up: held for a moment, never during long work. `None` where
+    /// the medium itself keeps two of them apart.
+    fn lock_promises(&self, backend: &dyn Backend, pool: &Pool) -> Result<Option<Lock>> {
+        match backend.takes_space_at_once(pool) {
+            true => Ok(None),
+            false => lock::acquire_on(pool, "promises", Mode::Exclusive, MOMENT).map(Some),
+        }
     }
 }
 
