@@ -1,6 +1,7 @@
 //! `cargo xtask`: the one entry for developers. Each action is a module; none needs anything that
 //! this program does not install itself, and it says what it installs.
 
+mod bench;
 mod crash_matrix;
 mod fuzz;
 mod go;
@@ -29,7 +30,8 @@ cargo xtask ACTION
   sanity         csi-sanity, with nothing skipped, and other clients against our CSI drivers (root, Go)
   test-guest     all tests of the lvm and nfs backends and drivers, in guests (root, Go)
   bench          measure against a shell script, bare system calls and our targets, and against the
-                 CSI driver that BECKET_BENCH_PEER names (root)
+                 CSI driver that BECKET_BENCH_PEER names (root); --of lvm for logical volumes
+                 against LVM's own commands, in a guest where that is needed
   soak           many CSI callers at once, for ten minutes, with kills (root);
                  --seconds N, --callers N, --seed N
   guest COMMAND  run a command as root under a kernel with device-mapper, NFS and project quotas;
@@ -63,7 +65,7 @@ fn main() -> ExitCode {
         ["test-guest"] => {
             setup::binary().and_then(|binary| guest_tests::run(&binary, Extent::Whole))
         }
-        ["bench", rest @ ..] => bench(rest),
+        ["bench", rest @ ..] => bench::run(rest),
         ["soak", rest @ ..] => soak(rest),
         ["crash-matrix", rest @ ..] => crash(rest),
         ["fuzz"] => fuzz::everything(30),
@@ -93,15 +95,6 @@ fn demo(rest: &[&str]) -> Outcome {
     let binary = setup::binary()?;
     setup::host_programs()?;
     run::command(&binary).arg("demo").args(rest).run()
-}
-
-fn bench(rest: &[&str]) -> Outcome {
-    let binary = setup::binary()?;
-    setup::host_programs()?;
-    run::cargo(&["run", "--quiet", "--release", "--package", "becket-bench", "--", "--becket"])
-        .arg(&binary)
-        .args(rest)
-        .run()
 }
 
 fn soak(rest: &[&str]) -> Outcome {
