@@ -87,16 +87,16 @@ fn from_go() -> Outcome<Vec<Test>> {
 /// The backends' contract and faults, and our own checker on the CSI driver.
 fn from_cargo(extent: Extent) -> Outcome<Vec<Test>> {
     let (lvm, nfs) = (built("becket-backends", "lvm")?, built("becket-backends", "nfs")?);
+    let areas = built("becket-tests", "end_to_end")?;
+    // The longest first: two guests at once are then done at about the same time.
     let mut tests = vec![
+        test("contract of thick volumes", "6G", &lvm, &["--test-threads=1", "thick_volumes_keep"]),
         test("contract of thin volumes", "6G", &lvm, &["--test-threads=1", "thin_volumes_keep"]),
         test("lvm, its own", "4G", &lvm, &["--test-threads=1", "lvm_"]),
         test("nfs", "3G", &nfs, &["--test-threads=1"]),
+        test("the documents", "8G", &areas, &["--test-threads=1", "documents::the_page_on"]),
     ];
     if extent == Extent::Whole {
-        // The copies of thick volumes take a guest half an hour.
-        let thick = ["--test-threads=1", "thick_volumes_keep"];
-        tests.push(test("contract of thick volumes", "6G", &lvm, &thick));
-        let areas = built("becket-tests", "end_to_end")?;
         let checker = ["the_checker_finds_nothing_in_lvm", "--nocapture"];
         tests.push(test("check csi", "9G", &areas, &checker));
     }
