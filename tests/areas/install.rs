@@ -293,3 +293,42 @@ fn links_to_the_kubelets_root_and_the_state_directory_are_no_obstacle() {
     assert_eq!(at(&["volume", "show", "v", "-o", "json"]).json()["mounts"][1], real.as_str());
     node.image(&["unmount", &real]).succeeds();
 }
+
+/// Manifests that were written for another driver name that one, and run as they are.
+#[test]
+fn a_driver_answers_under_another_vendors_name() {
+    let node = Node::installed(&["--vendor", "kubernetes.io", "--attachable"]);
+    assert_eq!(names(&node.path("plugins")), ["kubernetes.io~directory", "kubernetes.io~image"]);
+    let below = "kubelet/plugins/kubernetes.io/flexvolume/kubernetes.io/image/mounts/vol";
+    let (device, pod) =
+        (node.text(below), node.text("kubelet/pods/a/volumes/kubernetes.io~image/vol"));
+    for directory in [&device, &pod] {
+        std::fs::create_dir_all(directory).unwrap();
+    }
+    let json = volume("v").size("16Mi").json();
+    let driver = node.path("plugins/kubernetes.io~image/image");
+    let callout = |arguments: &[&str]| {
+        let output = Command::new(&driver).args(arguments).output().unwrap();
+        let reply = String::from_utf8(output.stdout).unwrap();
+        assert!(reply.contains(r#""status":"Success""#), "{arguments:?}: {reply}");
+    };
+    callout(&["waitforattach", "", &json]);
+    callout(&["mountdevice", &device, "", &json]);
+    callout(&["mount", &pod, &json]);
+    std::fs::write(format!("{pod}/file"), "data").unwrap();
+    let plugins = node.text("plugins");
+    let uninstall = |vendor: &str| {
+        let what = ["uninstall", "--flex", "image", "--plugin-dir", &plugins, "--vendor", vendor];
+        node.becket(&what)
+    };
+    uninstall("kubernetes.io").fails(1, &["`kubernetes.io/image`", "mounted at"]);
+    assert!(uninstall("becket").succeeds().stdout.contains("not installed"));
+    callout(&["unmount", &pod]);
+    callout(&["unmountdevice", &device]);
+    uninstall("kubernetes.io").succeeds();
+    assert_eq!(names(&node.path("plugins")), ["kubernetes.io~directory"]);
+    for wrong in ["", "a~b", "../x", ".hidden", "A"] {
+        uninstall(wrong).fails(2, &["--vendor"]);
+    }
+    node.at_rest();
+}

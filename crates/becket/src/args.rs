@@ -3,10 +3,12 @@
 pub(crate) mod check;
 mod csi;
 mod export;
+mod install;
 mod lvm_ground;
 pub(crate) mod serve;
 
 use export::Export;
+pub(crate) use install::{DriversAndPlace, InstallArgs, UninstallArgs};
 pub(crate) use lvm_ground::LvmGround;
 
 pub(crate) use csi::{CsiArgs, CsiCommand, LifecycleArgs, Reach};
@@ -300,40 +302,6 @@ pub(crate) struct FlexArgs {
     /// The callout and its arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) arguments: Vec<std::ffi::OsString>,
-}
-
-#[derive(Debug, Clone, ClapArgs)]
-pub(crate) struct DriversAndPlace {
-    /// The drivers, such as image,directory
-    #[arg(long = "flex", value_name = "DRIVERS", value_delimiter = ',', required = true)]
-    pub(crate) drivers: Vec<String>,
-    /// The kubelet's plugin directory [default: the running kubelet's]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) plugin_dir: Option<PathBuf>,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct InstallArgs {
-    #[command(flatten)]
-    pub(crate) what: DriversAndPlace,
-    /// Use the attach and device callouts, which need the driver beside the controller manager too
-    #[arg(long)]
-    pub(crate) attachable: bool,
-    /// The kubelet's root directory [default: the running kubelet's, or /var/lib/kubelet]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) kubelet_root: Option<PathBuf>,
-    /// Write the callouts' log lines to this file too
-    #[arg(long, value_name = "FILE")]
-    pub(crate) log_file: Option<PathBuf>,
-    /// Stay, and touch the drivers' files this often so that a kubelet that lost them finds them again
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    pub(crate) refresh: Option<Duration>,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct UninstallArgs {
-    #[command(flatten)]
-    pub(crate) what: DriversAndPlace,
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -38,23 +38,25 @@ pub(crate) fn install(arguments: &InstallArgs, state_dir: &Path, form: Form) -> 
     let executable = std::env::current_exe().map_err(|error| {
         Error::new(Kind::Internal, format!("cannot find this program's own file: {error}"))
     })?;
+    let vendor = &arguments.what.vendor;
     let settings_of = |driver: Driver| Settings {
         state_dir: state_dir.clone(),
         kubelet_root: kubelet_root.clone(),
+        vendor: vendor.clone(),
         attachable: arguments.attachable && driver.can_attach(),
         log_file: log_file.clone(),
     };
     for driver in &drivers {
-        let installed = Settings::installed(&plugin_dir.join(driver.directory_name()))?;
+        let installed = Settings::installed(&plugin_dir.join(driver.directory_name(vendor)))?;
         if installed.is_some_and(|now| now.attachable != settings_of(*driver).attachable) {
             // The kubelet knows a volume by another name in the other mode, and would lose those it has.
-            refuse_published(&plugin_dir, *driver)?;
+            refuse_published(&plugin_dir, vendor, *driver)?;
         }
     }
     let mut done = Vec::new();
     for driver in &drivers {
         let outcome = files::put(&plugin_dir, *driver, &executable, &settings_of(*driver))?;
-        done.push(Done::new(&plugin_dir, *driver, outcome));
+        done.push(Done::new(&plugin_dir, vendor, *driver, outcome));
     }
     show(form, &done)?;
     match arguments.refresh {
@@ -76,12 +78,13 @@ fn refresh(
     loop {
         std::thread::sleep(interval);
         for driver in drivers {
-            let refreshed = match files::touch(plugin_dir, *driver) {
+            let refreshed = match files::touch(plugin_dir, &settings_of(*driver).vendor, *driver) {
                 Ok(true) => Ok(()),
                 Ok(false) => files::put(plugin_dir, *driver, executable, &settings_of(*driver))
                     .map(|_| {
                         output::say(format_args!(
-                            "driver `becket/{}` was gone and is installed again",
+                            "driver `{}/{}` was gone and is installed again",
+                            settings_of(*driver).vendor,
                             driver.name()
                         ));
                     }),
@@ -100,14 +103,15 @@ fn refresh(
 pub(crate) fn uninstall(arguments: &UninstallArgs, form: Form) -> Result<()> {
     let drivers = drivers(&arguments.what)?;
     let plugin_dir = plugin_dir(&arguments.what, kubelet::running().as_ref())?;
+    let vendor = &arguments.what.vendor;
     for driver in &drivers {
-        refuse_published(&plugin_dir, *driver)?;
+        refuse_published(&plugin_dir, vendor, *driver)?;
     }
     let mut done = Vec::new();
     for driver in &drivers {
         let outcome =
-            if files::remove(&plugin_dir, *driver)? { "removed" } else { "not installed" };
-        done.push(Done::new(&plugin_dir, *driver, outcome));
+            if files::remove(&plugin_dir, vendor, *driver)? { "removed" } else { "not installed" };
+        done.push(Done::new(&plugin_dir, vendor, *driver, outcome));
     }
     show(form, &done)
 }
@@ -121,9 +125,9 @@ struct Done {
 }
 
 impl Done {
-    fn new(plugin_dir: &Path, driver: Driver, outcome: &'static str) -> Done {
-        let directory = plugin_dir.join(driver.directory_name());
-        Done { driver: format!("becket/{}", driver.name()), outcome, directory }
+    fn new(plugin_dir: &Path, vendor: &str, driver: Driver, outcome: &'static str) -> Done {
+        let directory = plugin_dir.join(driver.directory_name(vendor));
+        Done { driver: format!("{vendor}/{}", driver.name()), outcome, directory }
     }
 }
 
@@ -135,14 +139,14 @@ fn show(form: Form, done: &[Done]) -> Result<()> {
     output::list(form, &done, &["driver", "outcome", "directory"], &rows)
 }
 
-fn refuse_published(plugin_dir: &Path, driver: Driver) -> Result<()> {
-    let installed = Settings::installed(&plugin_dir.join(driver.directory_name()))?;
+fn refuse_published(plugin_dir: &Path, vendor: &str, driver: Driver) -> Result<()> {
+    let installed = Settings::installed(&plugin_dir.join(driver.directory_name(vendor)))?;
     let Some(settings) = installed else { return Ok(()) };
     // What mounts show is the real path, so that is what is compared with.
     let root = real(&settings.kubelet_root);
     let pods = root.join("pods");
-    let devices = root.join("plugins/kubernetes.io/flexvolume/becket").join(driver.name());
-    let kind = driver.directory_name();
+    let devices = root.join("plugins/kubernetes.io/flexvolume").join(vendor).join(driver.name());
+    let kind = driver.directory_name(vendor);
     let is_ours = |point: &PathBuf| {
         let in_pod = point.strip_prefix(&pods).ok().and_then(|below| below.iter().nth(2));
         in_pod.is_some_and(|part| part == kind.as_str()) || point.starts_with(&devices)
@@ -156,7 +160,7 @@ fn refuse_published(plugin_dir: &Path, driver: Driver) -> Result<()> {
     Err(Error::new(
         Kind::InUse,
         format!(
-            "driver `becket/{}` has a volume mounted at `{}`{more}",
+            "driver `{vendor}/{}` has a volume mounted at `{}`{more}",
             driver.name(),
             first.display()
         ),

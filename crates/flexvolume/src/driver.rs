@@ -6,7 +6,7 @@ use becket_core::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// The vendor part of the drivers' names: `becket/image`.
+/// The vendor part of the drivers' names where nobody says otherwise: `becket/image`.
 pub const VENDOR: &str = "becket";
 
 /// The root directory of a kubelet that was not told otherwise.
@@ -51,9 +51,9 @@ impl Driver {
         Driver::ALL.into_iter().find(|driver| driver.name() == name)
     }
 
-    /// The directory of the driver in a plugin directory: `becket~image`.
-    pub fn directory_name(self) -> String {
-        format!("{VENDOR}~{}", self.name())
+    /// The directory of a vendor's driver in a plugin directory: `becket~image`.
+    pub fn directory_name(self, vendor: &str) -> String {
+        format!("{vendor}~{}", self.name())
     }
 
     /// The pool of a volume whose options name none.
@@ -124,6 +124,9 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// The kubelet's root directory: every target lies below it.
     pub kubelet_root: PathBuf,
+    /// The vendor part of the driver's name.
+    #[serde(default = "usual_vendor")]
+    pub vendor: String,
     /// The attach and device callouts are used.
     #[serde(default)]
     pub attachable: bool,
@@ -137,10 +140,15 @@ impl Default for Settings {
         Settings {
             state_dir: DEFAULT_STATE.into(),
             kubelet_root: DEFAULT_KUBELET_ROOT.into(),
+            vendor: usual_vendor(),
             attachable: false,
             log_file: None,
         }
     }
+}
+
+fn usual_vendor() -> String {
+    VENDOR.to_owned()
 }
 
 impl Settings {

@@ -152,7 +152,7 @@ impl Serving<'_> {
         })?;
         let below = format!(
             "plugins/kubernetes.io/flexvolume/{}/{}/mounts",
-            crate::driver::VENDOR,
+            self.settings.vendor,
             self.driver.name()
         );
         Ok(self.settings.kubelet_root.join(below).join(volume))

@@ -65,7 +65,7 @@ pub(super) fn put(
     settings: &Settings,
 ) -> Result<&'static str> {
     let plugins = becket_sys::beneath::ensure_path(plugin_dir)?;
-    let name = driver.directory_name();
+    let name = driver.directory_name(&settings.vendor);
     match plugins.contains(&name)? {
         true => {
             upgrade(&plugins.open_dir(&name)?, driver, executable, settings).map(|()| "upgraded")
@@ -195,8 +195,8 @@ fn try_init(path: &Path, installed: &Path) -> Result<()> {
 
 /// Sets the times of the driver's executable to now, which makes the kubelet probe it again. False
 /// when it is gone.
-pub(super) fn touch(plugin_dir: &Path, driver: Driver) -> Result<bool> {
-    let path = plugin_dir.join(driver.directory_name()).join(driver.name());
+pub(super) fn touch(plugin_dir: &Path, vendor: &str, driver: Driver) -> Result<bool> {
+    let path = plugin_dir.join(driver.directory_name(vendor)).join(driver.name());
     let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
     let times = rustix::fs::Timestamps { last_access: now, last_modification: now };
     match rustix::fs::utimensat(rustix::fs::CWD, &path, &times, rustix::fs::AtFlags::empty()) {
@@ -207,8 +207,8 @@ pub(super) fn touch(plugin_dir: &Path, driver: Driver) -> Result<bool> {
 }
 
 /// Removes a driver of ours. False when none is there.
-pub(super) fn remove(plugin_dir: &Path, driver: Driver) -> Result<bool> {
-    let name = driver.directory_name();
+pub(super) fn remove(plugin_dir: &Path, vendor: &str, driver: Driver) -> Result<bool> {
+    let name = driver.directory_name(vendor);
     let plugins = match Dir::open(plugin_dir) {
         Err(error) if error.errno == Errno::NOENT => return Ok(false),
         other => other?,
