@@ -19,6 +19,7 @@ mod csi_serving;
 mod damage;
 mod demo;
 mod documents;
+mod encrypted;
 mod expansion;
 mod identity;
 mod install;

@@ -97,8 +97,8 @@ fn from_cargo(extent: Extent) -> Outcome<Vec<Test>> {
         test("the documents", "8G", &areas, &["--test-threads=1", "documents::the_page_on"]),
     ];
     if extent == Extent::Whole {
-        let checker = ["the_checker_finds_nothing_in_lvm", "--nocapture"];
-        tests.push(test("check csi", "9G", &areas, &checker));
+        let checker = ["the_checker_finds_nothing_in_lvm", "encrypted::", "--nocapture"];
+        tests.push(test("check csi, encrypted", "9G", &areas, &checker));
     }
     Ok(tests)
 }

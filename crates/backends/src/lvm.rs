@@ -15,6 +15,7 @@ mod devices;
 mod group;
 mod making;
 mod options;
+mod payload;
 mod removal;
 pub mod setup;
 mod tags;
@@ -98,7 +99,8 @@ impl Backend for Lvm {
         let group = Group::of(pool)?;
         let logical = expect(&group, pool, VOLUME, READY, &volume.name)?;
         match (&logical.thin_pool, logical.shared) {
-            (None, _) => Ok(logical.size),
+            // What is not the volume's own counts as taken by others: it is nobody's promise.
+            (None, _) => Ok(logical.size.saturating_sub(payload::overhead(volume))),
             (Some(_), true) => Ok(0),
             (Some(_), false) => Ok(thin::written(&group, logical)?.unwrap_or(0)),
         }
@@ -139,8 +141,12 @@ impl Backend for Lvm {
             Some(From::Volume(origin)) => Some(expect(&group, pool, VOLUME, READY, &origin.name)?),
         };
         let rests = volume.content == Content::Block;
-        let new = New { pool, kind: VOLUME, uuid: volume.uuid, size: volume.size, rests };
+        let size = volume.size + payload::overhead(volume);
+        let new = New { pool, kind: VOLUME, uuid: volume.uuid, size, rests };
         let layout = options::layout(&volume.parameters)?.words;
+        if let Some(source) = source {
+            options::refuse_other_encryption(volume, source)?;
+        }
         match source {
             Some(source) if source.thin_pool.is_some() => new.share(&group, source, volume)?,
             Some(source) => {
@@ -176,10 +182,11 @@ impl Backend for Lvm {
     fn grow(&self, pool: &Pool, volume: &VolumeRecord, _before: u64) -> Result<()> {
         let group = Group::of(pool)?;
         let logical = expect(&group, pool, VOLUME, READY, &volume.name)?;
-        if logical.size < volume.size {
-            extend(pool, &logical.place(&group), volume.size)?;
+        let size = volume.size + payload::overhead(volume);
+        if logical.size < size {
+            extend(pool, &logical.place(&group), size)?;
         }
-        let Some(mapped) = devices::mapped(&group, logical)? else {
+        let Some(mapped) = payload::mapped(&group, logical, volume)? else {
             return Ok(());
         };
         for device in devices::readonly_loops(&mapped)? {
@@ -189,13 +196,24 @@ impl Backend for Lvm {
     }
 
     fn stored(&self, pool: &Pool, volume: &VolumeRecord) -> Result<u64> {
-        Ok(expect(&*Group::of(pool)?, pool, VOLUME, READY, &volume.name)?.size)
+        let size = expect(&*Group::of(pool)?, pool, VOLUME, READY, &volume.name)?.size;
+        Ok(size.saturating_sub(payload::overhead(volume)))
+    }
+
+    fn is_encrypted(&self, volume: &VolumeRecord) -> bool {
+        payload::is_encrypted(volume)
+    }
+
+    fn sealed(&self, pool: &Pool, volume: &VolumeRecord) -> Result<Medium> {
+        let group = Group::of(pool)?;
+        let logical = expect(&group, pool, VOLUME, READY, &volume.name)?;
+        devices::open(&group, logical, OFlags::RDONLY)
     }
 
     fn medium(&self, pool: &Pool, volume: &VolumeRecord, place: Place) -> Result<Option<Medium>> {
         let group = Group::of(pool)?;
         let logical = expect(&group, pool, VOLUME, state_of(place), &volume.name)?;
-        devices::open(&group, logical, OFlags::RDONLY).map(Some)
+        payload::medium(&group, logical, volume)
     }
 
     /// By the names of the group and the logical volume: the number of a device is another one tomorrow.
@@ -210,21 +228,23 @@ impl Backend for Lvm {
         pool: &Pool,
         volume: &VolumeRecord,
         place: Place,
-        _hold: Hold,
+        hold: Hold,
     ) -> Result<Source> {
         let group = Group::of(pool)?;
-        devices::source(&group, expect(&group, pool, VOLUME, state_of(place), &volume.name)?)
+        let logical = expect(&group, pool, VOLUME, state_of(place), &volume.name)?;
+        payload::source(&group, logical, volume, hold)
     }
 
     fn attach_readonly(&self, pool: &Pool, volume: &VolumeRecord) -> Result<Source> {
         let group = Group::of(pool)?;
-        devices::readonly(&group, expect(&group, pool, VOLUME, READY, &volume.name)?)
+        let logical = expect(&group, pool, VOLUME, READY, &volume.name)?;
+        payload::readonly(&group, logical, volume)
     }
 
     fn devices(&self, pool: &Pool, volume: &VolumeRecord, place: Place) -> Result<Vec<PathBuf>> {
         let group = Group::of(pool)?;
         let logical = expect(&group, pool, VOLUME, state_of(place), &volume.name)?;
-        let Some(mapped) = devices::mapped(&group, logical)? else {
+        let Some(mapped) = payload::attached(&group, logical, volume, place)? else {
             return Ok(Vec::new());
         };
         if volume.content != Content::Block && !devices::used_by_others(&mapped)? {
@@ -241,12 +261,7 @@ impl Backend for Lvm {
         }
         let group = Group::of(pool)?;
         let logical = expect(&group, pool, VOLUME, READY, &volume.name)?;
-        if let Some(mapped) = devices::mapped(&group, logical)? {
-            for device in devices::readonly_loops(&mapped)? {
-                device.detach()?;
-            }
-        }
-        devices::deactivate(&group, logical)
+        payload::detach(&group, logical, volume)
     }
 
     fn is_at(
@@ -257,7 +272,11 @@ impl Backend for Lvm {
         _below: Option<&str>,
     ) -> Result<bool> {
         let group = Group::of(pool)?;
-        devices::is_at(&group, expect(&group, pool, VOLUME, READY, &volume.name)?, point)
+        let logical = expect(&group, pool, VOLUME, READY, &volume.name)?;
+        match payload::mapped(&group, logical, volume)? {
+            Some(mapped) => devices::is_at(&mapped, point),
+            None => Ok(false),
+        }
     }
 }
 

@@ -29,6 +29,7 @@ fn thin_volumes_keep_the_contract() {
     each_check(true, &[Content::Xfs, Content::Block]);
 }
 
+mod lvm_encryption;
 mod lvm_faults;
 mod lvm_layout;
 mod lvm_programs;

@@ -10,7 +10,7 @@ use crate::catalog::Catalog;
 use crate::engine::Share;
 use crate::pool::Pool;
 use crate::progress::Progress;
-use crate::record::{Content, PoolRecord, Provisioning, SnapshotRecord, VolumeRecord};
+use crate::record::{Birth, Content, PoolRecord, Provisioning, SnapshotRecord, VolumeRecord};
 use crate::remote_mount::RemoteMount;
 use crate::{Error, Kind, Name, Result, size};
 use becket_sys::beneath::Dir;
@@ -208,7 +208,18 @@ pub trait Backend: Send + Sync {
     /// Bytes of storage the volume really has: what its limit is now.
     fn stored(&self, pool: &Pool, volume: &VolumeRecord) -> Result<u64>;
 
-    /// The volume's own bytes; `None` where it has none (directories).
+    /// True when the volume's bytes are encrypted: they are reached by a mapping
+    /// ([`crate::encryption::mapping_of`]), which the engine opens.
+    fn is_encrypted(&self, _volume: &VolumeRecord) -> bool {
+        false
+    }
+
+    /// The bytes of a visible encrypted volume as they are on the medium, its header first.
+    fn sealed(&self, _pool: &Pool, volume: &VolumeRecord) -> Result<Medium> {
+        Err(Error::new(Kind::Internal, format!("volume `{}` is not encrypted", volume.name)))
+    }
+
+    /// The volume's own bytes; `None` where it has none (directories), or is encrypted and not open.
     fn medium(&self, pool: &Pool, volume: &VolumeRecord, place: Place) -> Result<Option<Medium>>;
 
     /// The path of the volume's own bytes that stays the same while the volume lives, also over a reboot;
@@ -284,6 +295,16 @@ pub trait Backend: Send + Sync {
 fn no_directories(volume: &VolumeRecord) -> Error {
     Error::new(Kind::Invalid, format!("volume `{}` has no directories for pods", volume.name))
         .hint("use a volume of the directory backend")
+}
+
+impl From {
+    /// True when nothing is in it: an encrypted volume that was never staged, or a snapshot of one.
+    pub fn is_blank(&self) -> bool {
+        match self {
+            From::Snapshot(snapshot) => snapshot.blank,
+            From::Volume(volume) => volume.birth == Birth::Blank,
+        }
+    }
 }
 
 impl Source {

@@ -13,6 +13,7 @@ pub mod catalog;
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod device_label;
+pub mod encryption;
 pub mod engine;
 pub mod error;
 pub mod lock;

@@ -28,6 +28,10 @@ pub struct Facts {
     pub grown: u64,
     /// True when it has a filesystem of its own.
     pub filesystem: bool,
+    /// True when its bytes are encrypted.
+    pub encrypted: bool,
+    /// Bytes that the mapping shows by which they are decrypted; all there are where it is not open.
+    pub mapped: u64,
     /// True when a node has claimed it.
     pub claimed: bool,
     /// False when it differs from the wanted one in what can never change: content, provisioning,
@@ -98,8 +102,12 @@ pub enum Step {
     Promise(u64),
     /// Grow the storage to what the record promises.
     GrowStorage,
+    /// Let the open mapping of an encrypted volume show all of its storage.
+    GrowMapping,
     /// Grow the mounted filesystem to what the storage has.
     GrowFilesystem,
+    /// Open the mapping of an encrypted volume; the first time, make what is in it.
+    Unlock,
     /// Mount the volume at the staging path, growing its filesystem first where that is due; raw
     /// block is attached instead.
     Stage,
@@ -202,6 +210,9 @@ fn grown(observed: &Observed, size: u64) -> Plan {
     if facts.stored < promised {
         steps.push(Step::GrowStorage);
     }
+    if facts.encrypted && facts.mapped < promised {
+        steps.push(Step::GrowMapping);
+    }
     // Without a mount the filesystem follows when it is staged next.
     let mounted = matches!(observed.staging, Spot::Ours { .. });
     if facts.filesystem && facts.grown < promised && mounted {
@@ -220,11 +231,18 @@ fn staged(observed: &Observed) -> Plan {
         // is already there must not fail for it.
         Spot::Ours { .. } => Plan::Nothing,
         Spot::Free if cut_short(&facts) => Plan::Conflict(Conflict::CutShort),
-        // It may have been cut short between its promise and its deed.
-        Spot::Free if facts.stored < facts.promised => {
-            Plan::Steps(vec![Step::GrowStorage, Step::Stage])
+        Spot::Free => {
+            let mut steps = Vec::with_capacity(3);
+            // It may have been cut short between its promise and its deed.
+            if facts.stored < facts.promised {
+                steps.push(Step::GrowStorage);
+            }
+            if facts.encrypted {
+                steps.push(Step::Unlock);
+            }
+            steps.push(Step::Stage);
+            Plan::Steps(steps)
         }
-        Spot::Free => Plan::Steps(vec![Step::Stage]),
     }
 }
 

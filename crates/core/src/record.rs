@@ -3,9 +3,11 @@
 //! Each is one JSON object with a `format` number. A record of a newer format is refused rather than
 //! misread; within a format, fields are only added with a default.
 
+mod birth;
 mod group;
 mod trash;
 
+pub use birth::Birth;
 pub use group::GroupMembership;
 pub use trash::{TrashKind, TrashRecord};
 
@@ -87,16 +89,6 @@ pub enum Provisioning {
     Thin,
     /// All at once, when the volume is made.
     Thick,
-}
-
-/// Whether a volume has come into being.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Birth {
-    /// It is being made: its filesystem may or may not be there yet, and nobody has used it.
-    Preparing,
-    /// It is whole. From here on nothing is ever formatted.
-    Ready,
 }
 
 /// Where a volume's first data came from.
@@ -205,6 +197,9 @@ pub struct SnapshotRecord {
     /// The volume's `filesystem_size` when it was taken.
     #[serde(default)]
     pub filesystem_size: u64,
+    /// True when the volume was [`Birth::Blank`]: nothing is in it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub blank: bool,
     /// Second of its taking, RFC 3339.
     pub created: String,
     /// The volume's parameters when it was taken.

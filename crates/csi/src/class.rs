@@ -6,6 +6,7 @@ use crate::identifier;
 use becket_backends::directory::{LIMIT, TEMPLATE};
 use becket_backends::lvm::{LVCREATE_OPTIONS, WIPE};
 use becket_backends::nfs::{CLAIM, NAMESPACE, ON_DELETE, SUBDIRECTORY};
+use becket_core::encryption::ENCRYPTION;
 use becket_core::engine::ON_UNMOUNT;
 use becket_core::error::shown;
 use becket_core::record::{Content, Provisioning};
@@ -59,7 +60,7 @@ impl Class {
                     class.provisioning = Some(provisioning(value)?)
                 }
                 (LIMIT | TEMPLATE | ON_UNMOUNT, Driver::Directory)
-                | (LVCREATE_OPTIONS | WIPE, Driver::Lvm)
+                | (LVCREATE_OPTIONS | WIPE | ENCRYPTION, Driver::Lvm)
                 | (LIMIT | SUBDIRECTORY | ON_DELETE, Driver::Nfs) => {
                     class.parameters.insert(key.clone(), value.clone());
                 }
@@ -102,7 +103,7 @@ fn known(driver: Driver) -> &'static [&'static str] {
         Driver::Image => &[POOL, PROVISIONING, FILESYSTEM],
         Driver::Directory => &[POOL, LIMIT, TEMPLATE, ON_UNMOUNT],
         Driver::Nfs => &[POOL, LIMIT, SUBDIRECTORY, ON_DELETE],
-        Driver::Lvm => &[POOL, PROVISIONING, FILESYSTEM, LVCREATE_OPTIONS, WIPE],
+        Driver::Lvm => &[POOL, PROVISIONING, FILESYSTEM, LVCREATE_OPTIONS, WIPE, ENCRYPTION],
     }
 }
 
@@ -141,13 +142,14 @@ mod tests {
         assert_eq!(class.pool(Driver::Image).unwrap().as_str(), "fast");
         assert_eq!(class.content, Some(Content::Xfs));
         assert!(read(Driver::Directory, &[("limit", "none"), ("template", "{pod}")]).is_ok());
-        assert!(read(Driver::Lvm, &[(WIPE, "zero"), ("provisioning", "thin")]).is_ok());
+        assert!(read(Driver::Lvm, &[(WIPE, "zero"), (ENCRYPTION, "luks")]).is_ok());
         let share =
             [(SUBDIRECTORY, "{namespace}/{claim}"), ("csi.storage.k8s.io/pvc/name", "data")];
         assert_eq!(read(Driver::Nfs, &share).unwrap().parameters[CLAIM], "data");
         for (driver, given) in [
             (Driver::Image, ("limit", "none")),
             (Driver::Image, (WIPE, "zero")),
+            (Driver::Image, (ENCRYPTION, "luks")),
             (Driver::Directory, ("provisioning", "thin")),
             (Driver::Image, ("provisioning", "fat")),
             (Driver::Image, ("pool", "../x")),

@@ -91,6 +91,7 @@ impl Driver {
                 "provisioning",
                 "lvcreateOptions",
                 "wipe",
+                "encryption",
                 // The words of Kubernetes' own example of an LVM driver.
                 "volumeID",
                 "volumegroup",

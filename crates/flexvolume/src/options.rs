@@ -1,5 +1,8 @@
 //! The JSON argument: a flat object of strings.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use becket_core::encryption::{PASSPHRASE, Passphrase};
 use becket_core::error::shown;
 use becket_core::{Error, Kind, Result};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -14,9 +17,13 @@ const SECRET: &str = "kubernetes.io/secret/";
 
 /// The options of a callout: what the volume says, and what the kubelet adds.
 ///
-/// Secrets are dropped while reading: no driver of ours uses one, so none can reach a log.
+/// Secrets are dropped while reading, so that none can reach a log; but for the one that opens an encrypted
+/// volume, which is kept apart.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Options(BTreeMap<String, String>);
+pub struct Options {
+    plain: BTreeMap<String, String>,
+    passphrase: Option<Passphrase>,
+}
 
 impl Options {
     /// Reads the argument. `Invalid` unless it is one JSON object of strings; a `null` counts as unset.
@@ -38,7 +45,14 @@ impl Options {
             }
         };
         let mut options = BTreeMap::new();
-        for (key, value) in pairs.into_iter().filter(|(key, _)| !key.starts_with(SECRET)) {
+        let mut passphrase = None;
+        for (key, value) in pairs {
+            if let Some(secret) = key.strip_prefix(SECRET) {
+                if secret == PASSPHRASE {
+                    passphrase = Some(decoded(&value)?);
+                }
+                continue;
+            }
             let value = match value {
                 serde_json::Value::String(text) => Some(text),
                 serde_json::Value::Null => None,
@@ -51,12 +65,17 @@ impl Options {
             options.insert(key, value);
         }
         let set = options.into_iter().filter_map(|(key, value)| Some((key, value?)));
-        Ok(Options(set.collect()))
+        Ok(Options { plain: set.collect(), passphrase })
+    }
+
+    /// What opens an encrypted volume, where the kubelet handed it on: with `mount` alone.
+    pub fn passphrase(&self) -> Option<&Passphrase> {
+        self.passphrase.as_ref()
     }
 
     /// The volume's own option `key`; an empty one counts as unset.
     pub fn own(&self, key: &str) -> Option<&str> {
-        self.0.get(key).map(String::as_str).filter(|value| !value.is_empty())
+        self.plain.get(key).map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// What the kubelet says under `kubernetes.io/KEY`; empty counts as unset.
@@ -66,7 +85,7 @@ impl Options {
 
     /// Refuses options that the driver does not know: a misspelt one must not be lost silently.
     pub fn allow(&self, known: &[&str]) -> Result<()> {
-        let own = self.0.keys().filter(|key| !key.starts_with(KUBERNETES));
+        let own = self.plain.keys().filter(|key| !key.starts_with(KUBERNETES));
         match own.into_iter().find(|key| !known.contains(&key.as_str())) {
             None => Ok(()),
             Some(key) => {
@@ -131,8 +150,17 @@ impl<'de> Deserialize<'de> for Pairs {
 /// Keys only: values are the user's.
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.plain.keys()).finish()
     }
+}
+
+/// The kubelet encodes a secret's bytes in base64.
+fn decoded(value: &serde_json::Value) -> Result<Passphrase> {
+    let bytes = value.as_str().and_then(|text| STANDARD.decode(text).ok());
+    let bytes = bytes.ok_or_else(|| {
+        Error::new(Kind::Invalid, format!("`{SECRET}{PASSPHRASE}` is not text in base64"))
+    })?;
+    Passphrase::new(bytes)
 }
 
 fn kind_of(value: &serde_json::Value) -> &'static str {
@@ -189,6 +217,25 @@ mod tests {
         assert_eq!(format!("{options:?}"), "{\"name\"}");
         let broken = Options::parse(br#"{"kubernetes.io/secret/key":"aHVudGVyMg==" "#).unwrap_err();
         assert!(!broken.to_string().contains("aHVu"));
+    }
+
+    #[test]
+    fn the_passphrase_is_decoded_and_kept_apart() {
+        let of = |value: &str| {
+            let json =
+                format!("{{\"kubernetes.io/secret/encryptionPassphrase\":{value},\"name\":\"v\"}}");
+            Options::parse(json.as_bytes())
+        };
+        let options = of("\"aHVudGVyMg==\"").unwrap();
+        let wanted = Passphrase::new(b"hunter2".to_vec()).unwrap();
+        assert_eq!(options.passphrase(), Some(&wanted));
+        assert_eq!(format!("{options:?}"), "{\"name\"}");
+        assert!(options.kubernetes("secret/encryptionPassphrase").is_none());
+        for bad in ["\"aHVudGVyMg\"", "\"*\"", "7", "\"\""] {
+            let error = of(bad).unwrap_err();
+            assert_eq!(error.kind(), Kind::Invalid, "{bad}");
+            assert!(!error.to_string().contains("aHVu"), "{error}");
+        }
     }
 
     #[test]

@@ -166,7 +166,9 @@ impl Serving<'_> {
     /// Runs where the controller does, which need not be where the pool is: so it checks what can
     /// be checked anywhere and changes nothing. There is no device yet either.
     fn attach(&self, options: &Options) -> Result<Reply> {
-        self.request(options)?.new_volume()?;
+        let request = self.request(options)?;
+        request.refuse_encrypted(None)?;
+        request.new_volume()?;
         Ok(Reply { device: Some(String::new()), ..Reply::success() })
     }
 
@@ -175,7 +177,9 @@ impl Serving<'_> {
     /// would leak if nothing were called after this.
     fn wait_for_attach(&self, options: &Options) -> Result<Reply> {
         let request = self.request(options)?;
-        if request.existing(self.engine)?.is_none() {
+        let record = request.existing(self.engine)?;
+        request.refuse_encrypted(record.as_ref())?;
+        if record.is_none() {
             let new = request.new_volume()?.ok_or_else(|| request.missing())?;
             self.engine.create(&request.pool, &new)?;
         }

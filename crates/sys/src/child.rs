@@ -2,14 +2,15 @@
 //! tell of it (`vgs`).
 //!
 //! What changes storage runs to its end; what only reads has a deadline. All run in a process group of their own so that an interrupt at the terminal
-//! does not reach them, with no shell, a fixed search path and an empty environment.
+//! does not reach them, with no shell, a fixed search path and an empty environment. A secret reaches one by
+//! its standard input alone, which is a pipe.
 
 use crate::error::{Context, Result};
 use crate::{Errno, Error};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -42,9 +43,23 @@ pub struct Ended {
 /// Fails with `NOENT` when the host does not have the program.
 pub fn run(program: &str, arguments: &[&OsStr]) -> Result<Ended> {
     let path = find(program).ok_or_else(|| not_installed(program))?;
-    let child = prepared(&path, arguments).spawn().on("run", &path)?;
+    finish(prepared(&path, arguments).spawn().on("run", &path)?, &path)
+}
+
+/// [`run`], with `variables` in its environment and `input` on its standard input.
+pub fn run_fed(
+    program: &str,
+    arguments: &[&OsStr],
+    variables: &[(&str, &str)],
+    input: &[u8],
+) -> Result<Ended> {
+    let path = find(program).ok_or_else(|| not_installed(program))?;
+    finish(fed(&path, arguments, variables, input)?, &path)
+}
+
+fn finish(child: Child, path: &Path) -> Result<Ended> {
     // Both pipes are drained while waiting, so a talkative program cannot block on a full one.
-    let output = child.wait_with_output().on("wait for", &path)?;
+    let output = child.wait_with_output().on("wait for", path)?;
     let mut words = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     let errors = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     if !words.is_empty() && !errors.is_empty() {
@@ -71,7 +86,22 @@ pub struct Told {
 /// Fails with `NOENT` when the host does not have the program.
 pub fn ask(program: &str, arguments: &[&OsStr], longest: Duration) -> Result<Told> {
     let path = find(program).ok_or_else(|| not_installed(program))?;
-    let mut child = prepared(&path, arguments).spawn().on("run", &path)?;
+    listen(program, prepared(&path, arguments).spawn().on("run", &path)?, longest)
+}
+
+/// [`ask`], with `variables` in its environment and `input` on its standard input.
+pub fn ask_fed(
+    program: &str,
+    arguments: &[&OsStr],
+    variables: &[(&str, &str)],
+    input: &[u8],
+    longest: Duration,
+) -> Result<Told> {
+    let path = find(program).ok_or_else(|| not_installed(program))?;
+    listen(program, fed(&path, arguments, variables, input)?, longest)
+}
+
+fn listen(program: &str, mut child: Child, longest: Duration) -> Result<Told> {
     let deadline = Instant::now() + longest;
     let pipes = (child.stdout.take(), child.stderr.take());
     let ended = drain(pipes, deadline).and_then(|told| Ok((told, wait(&mut child, deadline)?)));
@@ -164,6 +194,28 @@ fn prepared(path: &Path, arguments: &[&OsStr]) -> Command {
     command
 }
 
+/// The most that a program is fed: a pipe takes it at once, whether it is read or not.
+const MOST_INPUT: usize = 32 * 1024;
+
+fn fed(
+    path: &Path,
+    arguments: &[&OsStr],
+    variables: &[(&str, &str)],
+    input: &[u8],
+) -> Result<Child> {
+    if input.len() > MOST_INPUT {
+        return Err(Error::new("run", path.to_string_lossy(), Errno::TOOBIG));
+    }
+    let mut command = prepared(path, arguments);
+    command.envs(variables.iter().copied()).stdin(Stdio::piped());
+    let mut child = command.spawn().on("run", path)?;
+    if let Some(mut pipe) = child.stdin.take() {
+        // One that ended without reading says why by its status.
+        let _ = pipe.write_all(input);
+    }
+    Ok(child)
+}
+
 fn not_installed(program: &str) -> Error {
     Error::new("run", program, Errno::NOENT).detail("this host does not have it installed")
 }
@@ -197,6 +249,18 @@ mod tests {
     fn what_a_program_says_comes_back_apart_and_whole() {
         let told = shell("head -c 300000 /dev/zero; echo words >&2; exit 3", 20_000).unwrap();
         assert_eq!((told.status, told.stdout.len(), told.stderr.as_str()), (3, 300_000, "words"));
+    }
+
+    #[test]
+    fn what_a_program_is_fed_reaches_it_by_a_pipe_alone() {
+        let script: &[&OsStr] = &["-c".as_ref(), "cat; echo $WORD >&2".as_ref()];
+        let told = ask_fed("sh", script, &[("WORD", "w")], b"a\n\0b", Duration::from_secs(20));
+        let told = told.unwrap();
+        assert_eq!((told.stdout.as_slice(), told.stderr.as_str()), (&b"a\n\0b"[..], "w"));
+        let deaf: &[&OsStr] = &["-c".as_ref(), "exit 4".as_ref()];
+        assert_eq!(run_fed("sh", deaf, &[], &[7; MOST_INPUT]).unwrap().status, 4);
+        let large = run_fed("sh", deaf, &[], &[7; MOST_INPUT + 1]).unwrap_err();
+        assert_eq!(large.errno, Errno::TOOBIG);
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub mod filesystem;
 pub mod freeze;
 pub mod kernel;
 pub mod loop_device;
+pub mod luks;
 pub mod mount;
 pub mod mountinfo;
 pub mod ownership;

@@ -78,6 +78,21 @@ pub(super) fn open(group: &Group, logical: &Logical, flags: OFlags) -> Result<Me
     .hint("is the host's /dev here?"))
 }
 
+/// The open device with this UUID; `None` where there is none.
+pub(super) fn open_mapped(uuid: &str, flags: OFlags) -> Result<Option<Medium>> {
+    for _ in 0..8 {
+        let Some(found) = device_mapper::find(uuid)? else { return Ok(None) };
+        let path = found.path();
+        let Ok(file) = block_device::open(&path, flags) else { continue };
+        if device_mapper::find(uuid)?.is_some_and(|now| now.number == found.number) {
+            let size = block_device::size_of(&file, &path)?;
+            return Ok(Some(Medium { file, path, size }));
+        }
+    }
+    Err(Error::new(Kind::Unavailable, format!("the device of `{uuid}` cannot be opened"))
+        .hint("is the host's /dev here?"))
+}
+
 /// The volume's device as a source, held open. It stays active when that is closed.
 pub(super) fn source(group: &Group, logical: &Logical) -> Result<Source> {
     let Medium { file, path, .. } = open(group, logical, OFlags::RDONLY)?;
@@ -114,9 +129,8 @@ pub(super) fn readonly_loops(mapped: &Mapped) -> Result<Vec<LoopDevice>> {
     Ok(loop_device::attached_to(&path, node.device, node.inode)?)
 }
 
-/// The volume by a loop device that refuses writes, attached until it is detached.
-pub(super) fn readonly(group: &Group, logical: &Logical) -> Result<Source> {
-    let medium = open(group, logical, OFlags::RDONLY)?;
+/// The open device by a loop device that refuses writes, attached until it is detached.
+pub(super) fn readonly(medium: &Medium) -> Result<Source> {
     let node = point::look_at(medium.file.as_fd(), &medium.path)?;
     let attached = loop_device::attached_to(&medium.path, node.device, node.inode)?;
     let device = match attached.into_iter().next() {
@@ -126,20 +140,16 @@ pub(super) fn readonly(group: &Group, logical: &Logical) -> Result<Source> {
             loop_device::attach(&medium.file, &medium.path, options)?
         }
     };
-    device_mapper::keep(&logical.mapped_uuid(group))?;
     Ok(Source::Block { device: device.path(), holder: device.into_file() })
 }
 
-/// True when what `point` shows, a mount's root or a device node, is the volume.
-pub(super) fn is_at(group: &Group, logical: &Logical, point: &Point) -> Result<bool> {
-    let Some(mapped) = mapped(group, logical)? else {
-        return Ok(false);
-    };
+/// True when what `point` shows, a mount's root or a device node, is on the device.
+pub(super) fn is_at(mapped: &Mapped, point: &Point) -> Result<bool> {
     if [point.device, point.node].contains(&mapped.number) {
         return Ok(true);
     }
     if point.node.0 == loop_device::MAJOR {
-        let loops = readonly_loops(&mapped)?;
+        let loops = readonly_loops(mapped)?;
         return Ok(loops.iter().any(|device| device.number() == point.node));
     }
     // btrfs has device numbers of its own, so there the mount table tells.

@@ -2,7 +2,7 @@
 
 use super::catalog::{VOLUME, expect, tags_of_new};
 use super::group::{Group, Logical, PREPARING, THIN_POOL};
-use super::{command, devices, is_thin};
+use super::{command, devices, is_thin, payload};
 use becket_core::progress::Progress;
 use becket_core::record::{Content, Record, VolumeRecord};
 use becket_core::{Error, Kind, Pool, Result};
@@ -112,7 +112,8 @@ pub(super) fn blank(pool: &Pool, volume: &VolumeRecord) -> Result<()> {
     let group = Group::of(pool)?;
     let logical = expect(&group, pool, VOLUME, PREPARING, &volume.name)?;
     let device = devices::open(&group, logical, OFlags::RDWR)?;
-    if volume.content == Content::Block {
+    // What is below a new mapping reads as noise.
+    if volume.content == Content::Block && !payload::is_encrypted(volume) {
         return devices::zero(&device.file, 0, device.size, &device.path);
     }
     let area = SIGNATURE_AREA.min(device.size);

@@ -1,14 +1,18 @@
 //! What a volume may ask of LVM: its layout on the devices, and what becomes of its bytes.
 
+use super::group::Logical;
+use becket_core::encryption::{ENCRYPTION, LUKS, is_asked_for};
 use becket_core::error::shown;
-use becket_core::record::VolumeRecord;
+use becket_core::record::{SnapshotRecord, VolumeRecord};
 use becket_core::{Error, Kind, Result};
+use becket_sys::{child, luks};
 use std::collections::BTreeMap;
 
 /// The parameter with options of `lvcreate`, such as `--type raid1 --mirrors 1`.
 pub const LVCREATE_OPTIONS: &str = "lvcreateOptions";
 
-/// The parameter that says what becomes of the bytes of a deleted volume: `none`, `discard` or `zero`.
+/// The parameter that says what becomes of the bytes of a deleted volume: `none`, `discard`, `zero` or
+/// `crypto-erase`.
 pub const WIPE: &str = "wipe";
 
 /// What may be asked of `lvcreate`: the option, its short form, and whether it takes a value. Nothing
@@ -36,6 +40,8 @@ pub(super) enum Wipe {
     Discard,
     /// Zeros are written over them.
     Zero,
+    /// Zeros are written over the header of the encryption, without which they say nothing to anybody.
+    CryptoErase,
 }
 
 /// The layout that a volume asks for.
@@ -49,16 +55,56 @@ pub(super) struct Layout {
 
 /// Refuses parameters that are none of a logical volume's.
 pub(super) fn check(volume: &VolumeRecord) -> Result<()> {
-    let known = |key: &str| [LVCREATE_OPTIONS, WIPE].contains(&key);
+    let known = |key: &str| [LVCREATE_OPTIONS, WIPE, ENCRYPTION].contains(&key);
     if let Some(key) = volume.parameters.keys().find(|key| !known(key)) {
         return Err(Error::new(
             Kind::Invalid,
             format!("logical volumes know no parameter `{}`", shown(key)),
         )
-        .hint(format!("they know {LVCREATE_OPTIONS} and {WIPE}")));
+        .hint(format!("they know {LVCREATE_OPTIONS}, {WIPE} and {ENCRYPTION}")));
     }
+    encryption(&volume.parameters)?;
     wipe(&volume.parameters)?;
     layout(&volume.parameters).map(drop)
+}
+
+/// Refuses an encryption that is not known, and one that this host has no program for.
+fn encryption(parameters: &BTreeMap<String, String>) -> Result<()> {
+    match parameters.get(ENCRYPTION).map(String::as_str) {
+        None => Ok(()),
+        Some(LUKS) if child::find(luks::PROGRAM).is_some() => Ok(()),
+        Some(LUKS) => Err(Error::new(Kind::WrongState, "this host has no `cryptsetup`")
+            .hint("install the package cryptsetup-bin, or cryptsetup")),
+        Some(other) => Err(Error::new(
+            Kind::Invalid,
+            format!("parameter `{ENCRYPTION}` cannot be `{}`", shown(other)),
+        )
+        .hint(format!("use {LUKS}, or leave it out"))),
+    }
+}
+
+/// A copy has its origin's bytes, so it is encrypted where that is, and nowhere else.
+pub(super) fn refuse_other_encryption(volume: &VolumeRecord, source: &Logical) -> Result<()> {
+    let (wanted, is) = (is_asked_for(&volume.parameters), is_asked_for(&parameters_of(source)));
+    if wanted == is {
+        return Ok(());
+    }
+    let (what, hint) = match is {
+        true => ("encrypted", format!("set parameter `{ENCRYPTION}` to {LUKS}")),
+        false => ("not encrypted", format!("leave parameter `{ENCRYPTION}` out")),
+    };
+    Err(Error::new(
+        Kind::Invalid,
+        format!("volume `{}` is a copy, and its origin is {what}", volume.name),
+    )
+    .hint(hint))
+}
+
+/// The parameters of the volume, or of the volume that it is a snapshot of.
+pub(super) fn parameters_of(logical: &Logical) -> BTreeMap<String, String> {
+    let volume = logical.record::<VolumeRecord>().map(|record| record.parameters);
+    let snapshot = || logical.record::<SnapshotRecord>().map(|record| record.parameters);
+    volume.or_else(|_| snapshot()).unwrap_or_default()
 }
 
 /// What the parameters say of the bytes of a deleted volume. Where they say nothing the devices are told
@@ -68,11 +114,17 @@ pub(super) fn wipe(parameters: &BTreeMap<String, String>) -> Result<Wipe> {
         None | Some("discard") => Ok(Wipe::Discard),
         Some("none") => Ok(Wipe::None),
         Some("zero") => Ok(Wipe::Zero),
+        Some("crypto-erase") if is_asked_for(parameters) => Ok(Wipe::CryptoErase),
+        Some("crypto-erase") => Err(Error::new(
+            Kind::Invalid,
+            format!("parameter `{WIPE}` cannot be `crypto-erase` without `{ENCRYPTION}`"),
+        )
+        .hint("what is not encrypted has no key to erase; use zero or discard")),
         Some(other) => Err(Error::new(
             Kind::Invalid,
             format!("parameter `{WIPE}` cannot be `{}`", shown(other)),
         )
-        .hint("use none, discard or zero")),
+        .hint("use none, discard, zero or crypto-erase")),
     }
 }
 
@@ -137,6 +189,19 @@ mod tests {
         let words = ["--type", "raid10", "--stripes", "2", "--mirrors", "1", "--nosync"];
         assert_eq!(raid.words, words);
         assert_eq!(read("").unwrap(), Layout { words: Vec::new(), stripes: 1 });
+    }
+
+    #[test]
+    fn only_what_is_encrypted_can_be_erased_by_its_key() {
+        let parameters = |given: &[(&str, &str)]| -> BTreeMap<String, String> {
+            given.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
+        };
+        let erase = ("wipe", "crypto-erase");
+        let encrypted = parameters(&[erase, ("encryption", "luks")]);
+        assert_eq!(wipe(&encrypted).unwrap(), Wipe::CryptoErase);
+        assert_eq!(wipe(&parameters(&[erase])).unwrap_err().kind(), Kind::Invalid);
+        let odd = encryption(&parameters(&[("encryption", "rot13")])).unwrap_err();
+        assert_eq!(odd.kind(), Kind::Invalid);
     }
 
     #[test]

@@ -3,9 +3,8 @@
 use super::group::{Group, Logical, POOL, PREPARING, STATE, TRASH};
 use super::options::{self, Wipe};
 use super::{command, devices};
-use becket_core::record::{SnapshotRecord, VolumeRecord};
 use becket_core::{Error, Kind, Pool, Result};
-use becket_sys::{Errno, block_device};
+use becket_sys::{Errno, block_device, luks};
 use rustix::fs::OFlags;
 
 /// The one place where a logical volume is removed: one of this pool that is being made or lies in the
@@ -20,11 +19,17 @@ pub(super) fn remove(pool: &Pool, group: &Group, logical: &Logical) -> Result<()
         ));
     }
     group.refuse_partial()?;
-    let wipe = wipe_of(logical)?;
+    // What its volume, or the volume it is a snapshot of, asked for.
+    let wipe = options::wipe(&options::parameters_of(logical))?;
     // Blocks of thin volumes are zeroed when they are handed out again, and shared ones are others' too.
     if wipe == Wipe::Zero && logical.thin_pool.is_none() && state == Some(TRASH) {
         let device = devices::open(group, logical, OFlags::RDWR)?;
         devices::zero(&device.file, 0, device.size, &device.path)?;
+    }
+    // Every copy has the key, one that was never finished too.
+    if wipe == Wipe::CryptoErase {
+        let device = devices::open(group, logical, OFlags::RDWR)?;
+        devices::zero(&device.file, 0, luks::HEADER.min(device.size), &device.path)?;
     }
     if wipe == Wipe::Discard && logical.thin_pool.is_some() && state == Some(TRASH) {
         discard(group, logical)?;
@@ -45,11 +50,4 @@ fn discard(group: &Group, logical: &Logical) -> Result<()> {
         Err(error) if error.errno != Errno::OPNOTSUPP => Err(error.into()),
         _ => Ok(()),
     }
-}
-
-/// What its volume, or the volume it is a snapshot of, asked for.
-fn wipe_of(logical: &Logical) -> Result<Wipe> {
-    let volume = logical.record::<VolumeRecord>().map(|record| record.parameters);
-    let snapshot = logical.record::<SnapshotRecord>().map(|record| record.parameters);
-    volume.or(snapshot).as_ref().map_or(Ok(Wipe::Discard), options::wipe)
 }

@@ -8,29 +8,43 @@ use becket_core::contract::MIB;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-const LVM: &str = "/usr/sbin/lvm";
-
 /// True in a guest, whose files are its own; else the reason is printed.
-fn is_guest() -> bool {
+pub(crate) fn is_guest() -> bool {
     let guest = std::fs::read_to_string("/proc/cpuinfo").unwrap().contains("User Mode Linux");
     if !guest {
-        eprintln!("not checked: `lvm` is replaced only in a guest");
+        eprintln!("not checked: programs are replaced only in a guest");
     }
     guest
 }
 
-/// Puts a script in the place of `lvm` while `check` runs; `$LVM` in it is the real one.
-fn with(script: Option<&str>, check: impl FnOnce()) {
-    let kept = Path::new("/usr/lib/kept/lvm");
-    std::fs::create_dir_all("/usr/lib/kept").unwrap();
-    std::fs::rename(LVM, kept).unwrap();
+/// Puts a script in the place of `program` while `check` runs; `$REAL` in it is the real one.
+pub(crate) fn with(program: &str, script: Option<&str>, check: impl FnOnce()) {
+    let (place, kept) = (Path::new("/usr/sbin").join(program), Path::new("/usr/lib/kept"));
+    std::fs::create_dir_all(kept).unwrap();
+    let kept = kept.join(program);
+    // A link may be relative.
+    let link = std::fs::read_link(&place);
+    match link.is_ok() {
+        true => {
+            std::os::unix::fs::symlink(place.canonicalize().unwrap(), &kept).unwrap();
+            std::fs::remove_file(&place).unwrap();
+        }
+        false => std::fs::rename(&place, &kept).unwrap(),
+    }
     if let Some(script) = script {
-        std::fs::write(LVM, format!("#!/bin/sh\nLVM=\"{}\"\n{script}\n", kept.display())).unwrap();
-        std::fs::set_permissions(LVM, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let script = format!("#!/bin/sh\nREAL=\"{}\"\n{script}\n", kept.display());
+        std::fs::write(&place, script).unwrap();
+        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
     check();
-    let _ = std::fs::remove_file(LVM);
-    std::fs::rename(kept, LVM).unwrap();
+    let _ = std::fs::remove_file(&place);
+    match link {
+        Ok(link) => {
+            std::fs::remove_file(&kept).unwrap();
+            std::os::unix::fs::symlink(link, place).unwrap();
+        }
+        Err(_) => std::fs::rename(kept, place).unwrap(),
+    }
 }
 
 #[test]
@@ -42,19 +56,19 @@ fn lvm_that_is_missing_or_talks_is_dealt_with() {
     let engine = group.pool(false);
     let pool = named("pool");
     create(&engine, "v", 64 * MIB).unwrap();
-    with(None, || {
+    with("lvm", None, || {
         let error = engine.delete(&pool, &named("absent")).unwrap_err();
         assert_eq!(error.kind(), Kind::WrongState, "{error}");
         assert!(error.advice().unwrap().contains("lvm2"), "{error}");
     });
     let talks =
-        "echo '  WARNING: something odd'; echo '  WARNING: and more' >&2; exec \"$LVM\" \"$@\"";
-    with(Some(talks), || {
+        "echo '  WARNING: something odd'; echo '  WARNING: and more' >&2; exec \"$REAL\" \"$@\"";
+    with("lvm", Some(talks), || {
         assert_eq!(engine.volumes(&pool).unwrap().len(), 1);
         create(&engine, "w", 64 * MIB).unwrap();
     });
     for broken in ["exit 5", "echo '{'", "exit 0", "kill -9 $$"] {
-        with(Some(broken), || {
+        with("lvm", Some(broken), || {
             let asked = engine.find_volume(&pool, &named("absent"));
             assert!(asked.is_err(), "absence was concluded from `{broken}`");
             assert!(engine.delete(&pool, &named("v")).is_err());

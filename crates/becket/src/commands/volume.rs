@@ -4,7 +4,7 @@ use crate::args::{VolumeCommand, VolumeCreate};
 use crate::output::{self, Form};
 use becket_core::engine::NewVolume;
 use becket_core::error::shown;
-use becket_core::record::{Content, Origin, OriginKind, Provisioning, VolumeRecord};
+use becket_core::record::{Birth, Content, Origin, OriginKind, Provisioning, VolumeRecord};
 use becket_core::{Engine, Name, Result, size};
 use serde::Serialize;
 
@@ -94,6 +94,16 @@ fn limit(record: &VolumeRecord) -> String {
     }
 }
 
+/// What is not done yet of an encrypted volume, because it takes its passphrase.
+fn unfinished(birth: Birth) -> Option<&'static str> {
+    match birth {
+        Birth::Preparing | Birth::Ready => None,
+        Birth::Blank => Some("empty until it is staged"),
+        Birth::Formatting => Some("its first stage was cut short, and is finished by the next one"),
+        Birth::Copied => Some("made its own when it is staged"),
+    }
+}
+
 fn list(engine: &Engine, pool: &Name, form: Form) -> Result<()> {
     let records = engine.volumes(pool)?;
     let allocated = engine.allocated(pool, &records)?;
@@ -149,6 +159,7 @@ fn show(engine: &Engine, pool: &Name, name: &Name, form: Form) -> Result<()> {
         ("origin", origin.unwrap_or_else(|| "-".to_owned())),
         ("created", record.created.clone()),
     ];
+    fields.extend(unfinished(record.birth).map(|words| ("state", words.to_owned())));
     fields.extend(record.parameters.iter().map(|(key, value)| (key.as_str(), value.clone())));
     fields.extend(record.claims.iter().map(|claim| {
         let access = if claim.readonly { ", read-only" } else { "" };

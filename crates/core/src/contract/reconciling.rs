@@ -82,6 +82,7 @@ fn preparations_of_the_dead_are_removed(ground: &Ground) {
         parameters: Default::default(),
         labels: Default::default(),
         group: None,
+        blank: false,
     };
     let (volume, progress) = (ground.record("v"), crate::progress::Logged::default());
     must(ground.backend.catalog().begin_snapshot(&pool, &snapshot), "begin");

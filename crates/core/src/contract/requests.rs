@@ -118,7 +118,7 @@ fn flags_and_groups_are_there(ground: &Ground) {
         write(&first.join("old"), b"from before");
         ground.unstage(name);
         let flags = MountFlags::read(&["noexec,noatime"], content).unwrap();
-        let how = Staging { flags: flags.clone(), group: Some(4321), asked: String::new() };
+        let how = Staging { flags: flags.clone(), group: Some(4321), ..Staging::default() };
         let staging = ground.staging(name);
         must(ground.engine().stage_as(&ground.pool, &named(name), &staging, &how), "stage");
         let publication = Publication { flags, ..Publication::default() };

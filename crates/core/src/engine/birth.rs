@@ -14,16 +14,17 @@ use becket_sys::{filesystem, mount};
 use std::time::Duration;
 
 /// The gate in front of `mkfs`: the record says the volume is being born, it is no copy, and every
-/// byte of its signature areas is zero. No force flag exists.
+/// byte of its signature areas is zero. No force flag exists. An encrypted volume is born when it is first
+/// staged, because that takes its passphrase; what it is a copy of was as blank as it, or it is not born here.
 pub(crate) fn format(backend: &dyn Backend, pool: &Pool, record: &mut VolumeRecord) -> Result<()> {
-    let (Birth::Preparing, None) = (record.birth, &record.origin) else {
+    let ((Birth::Preparing, None) | (Birth::Formatting, _)) = (record.birth, &record.origin) else {
         return Err(Error::new(
             Kind::Internal,
             format!("volume `{}` is not to be formatted", record.name),
         ));
     };
     let (Some(kind), Some(medium)) =
-        (record.content.filesystem(), backend.medium(pool, record, Place::Preparing)?)
+        (record.content.filesystem(), backend.medium(pool, record, place_of(record))?)
     else {
         return unreachable_step(Step::Format);
     };
@@ -52,6 +53,14 @@ pub(crate) fn format(backend: &dyn Backend, pool: &Pool, record: &mut VolumeReco
     Ok(())
 }
 
+/// Where a volume is that is being born.
+fn place_of(record: &VolumeRecord) -> Place {
+    match record.birth {
+        Birth::Preparing => Place::Preparing,
+        Birth::Blank | Birth::Formatting | Birth::Copied | Birth::Ready => Place::Ready,
+    }
+}
+
 fn sync(medium: &Medium) -> Result<()> {
     medium.file.sync_all().map_err(|error| {
         Error::new(Kind::Internal, format!("cannot sync `{}`: {error}", medium.path.display()))
@@ -78,7 +87,7 @@ pub(super) fn expect_filesystem(
 /// where nobody sees it, which also replays its journal.
 pub(super) fn adopt(backend: &dyn Backend, pool: &Pool, record: &mut VolumeRecord) -> Result<()> {
     let (Some(kind), Some(medium)) =
-        (record.content.filesystem(), backend.medium(pool, record, Place::Preparing)?)
+        (record.content.filesystem(), backend.medium(pool, record, place_of(record))?)
     else {
         return unreachable_step(Step::Adopt);
     };
@@ -127,7 +136,7 @@ fn replay_and_grow(
     behind: bool,
 ) -> Result<()> {
     let Source::Block { device, holder: _holder } =
-        backend.attach(pool, record, Place::Preparing, Hold::WhileUsed)?
+        backend.attach(pool, record, place_of(record), Hold::WhileUsed)?
     else {
         return unreachable_step(Step::Adopt);
     };
@@ -153,7 +162,7 @@ fn replay_and_grow(
 /// Waits until the hidden copy has no device: the kernel lets go of one a moment after its last user.
 fn gone(backend: &dyn Backend, pool: &Pool, record: &VolumeRecord) -> Result<()> {
     for _ in 0..200 {
-        if backend.devices(pool, record, Place::Preparing)?.is_empty() {
+        if backend.devices(pool, record, place_of(record))?.is_empty() {
             return Ok(());
         }
         std::thread::sleep(Duration::from_millis(5));

@@ -4,6 +4,7 @@
 
 use super::apart::Operation;
 use super::birth::{adopt, format};
+use super::encrypted::refuse_unfinished;
 use super::{Engine, capacity, refusal};
 use crate::backend::{Backend, From};
 use crate::catalog::Existence;
@@ -96,7 +97,8 @@ impl Engine {
         let wanted = Wanted::Exists {
             size: record.size,
             copied: new.origin.is_some(),
-            filesystem: record.content.filesystem().is_some(),
+            // That of an encrypted one is made, or made its own, when it is first staged.
+            filesystem: record.content.filesystem().is_some() && !backend.is_encrypted(&record),
         };
         let steps = match plan(&observed, wanted) {
             Plan::Conflict(conflict) => return Err(refusal(conflict, pool, &new.name, "")),
@@ -141,7 +143,12 @@ impl Engine {
             Step::Format => format(backend, pool, record),
             Step::Adopt => adopt(backend, pool, record),
             Step::Commit => {
-                record.birth = Birth::Ready;
+                record.birth = match (backend.is_encrypted(record), from) {
+                    (false, _) => Birth::Ready,
+                    (true, None) => Birth::Blank,
+                    (true, Some(from)) if from.is_blank() => Birth::Blank,
+                    (true, Some(_)) => Birth::Copied,
+                };
                 backend.catalog().commit(pool, record)
             }
             other => unreachable_step(other),
@@ -188,7 +195,9 @@ impl Engine {
             )),
             OriginKind::Volume => {
                 let lock = self.lock_origin(pool, &origin.name)?;
-                Ok((Some(From::Volume(self.present(pool, &origin.name)?)), Some(lock)))
+                let found = self.present(pool, &origin.name)?;
+                refuse_unfinished(&found)?;
+                Ok((Some(From::Volume(found)), Some(lock)))
             }
         }
     }

@@ -2,9 +2,11 @@
 
 use super::apart::Operation;
 use super::create::unreachable_step;
+use super::encrypted::grow_mapping;
 use super::observe::{Places, mounts};
 use super::{Engine, capacity, refusal};
 use crate::backend::{Backend, Place};
+use crate::encryption::Passphrase;
 use crate::plan::{Plan, Step, Wanted, plan};
 use crate::pool::Pool;
 use crate::record::{Content, VolumeRecord};
@@ -19,13 +21,25 @@ impl Engine {
     /// Grows the volume to at least `bytes`, with its filesystem where that is mounted; elsewhere the
     /// filesystem follows at the next stage. A size it has already changes nothing.
     pub fn expand(&self, pool: &Name, name: &Name, bytes: u64) -> Result<VolumeRecord> {
-        self.expand_as_far(pool, name, bytes, true)
+        self.expand_unlocked(pool, name, bytes, None)
+    }
+
+    /// [`Engine::expand`], with what opens the volume where it is encrypted: one that is in use does not grow
+    /// without it.
+    pub fn expand_unlocked(
+        &self,
+        pool: &Name,
+        name: &Name,
+        bytes: u64,
+        passphrase: Option<&Passphrase>,
+    ) -> Result<VolumeRecord> {
+        self.expand_as_far(pool, name, bytes, true, passphrase)
     }
 
     /// Grows the volume's storage to at least `bytes` and leaves its filesystem to [`Engine::expand`]
     /// or to the next stage: what a controller does before the node is asked.
     pub fn expand_storage(&self, pool: &Name, name: &Name, bytes: u64) -> Result<VolumeRecord> {
-        self.expand_as_far(pool, name, bytes, false)
+        self.expand_as_far(pool, name, bytes, false, None)
     }
 
     fn expand_as_far(
@@ -34,6 +48,7 @@ impl Engine {
         name: &Name,
         bytes: u64,
         filesystem: bool,
+        passphrase: Option<&Passphrase>,
     ) -> Result<VolumeRecord> {
         let pool = self.open(pool)?;
         if let Some(apart) = self.apart(&pool) {
@@ -62,6 +77,9 @@ impl Engine {
             match step {
                 Step::Promise(size) => self.promise(backend, &pool, &mut record, size)?,
                 Step::GrowStorage => grow_storage(backend, &pool, &mut record, before)?,
+                // The node does that.
+                Step::GrowMapping if !filesystem => {}
+                Step::GrowMapping => grow_mapping(backend, &pool, &record, passphrase)?,
                 Step::GrowFilesystem => match &through {
                     Some(mounted) => grow_filesystem(backend, &pool, &mut record, &mounted.path())?,
                     None => return unreachable_step(step),

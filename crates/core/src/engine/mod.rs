@@ -9,6 +9,7 @@ mod birth;
 mod capacity;
 mod claim;
 mod create;
+mod encrypted;
 mod expand;
 mod group;
 mod health;

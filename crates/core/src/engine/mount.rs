@@ -1,13 +1,16 @@
 //! Staging and publishing, and unstaging. The way back from a published path is in [`super::unmount`].
 //!
-//! Nothing here formats. Nothing here remembers: what is mounted where is read from the kernel.
+//! Nothing here formats; what the first stage of an encrypted volume makes is in [`super::encrypted`]. Nothing
+//! here remembers: what is mounted where is read from the kernel.
 
 use super::apart::Operation;
 use super::create::unreachable_step;
+use super::encrypted::unlock;
 use super::expand::grow_storage;
 use super::observe::Places;
 use super::steps::{bind, stage_step, unmount_all};
 use super::{Engine, NewVolume, missing, refusal};
+use crate::encryption::Passphrase;
 use crate::lock::Lock;
 use crate::mount_flags::MountFlags;
 use crate::plan::{Conflict, Plan, Step, Wanted, plan};
@@ -26,6 +29,9 @@ pub struct Staging {
     pub group: Option<u32>,
     /// The words of the request that a mount does not show: a repeat with others is a `Conflict`.
     pub asked: String,
+    /// What opens an encrypted volume. It is not handed to other processes.
+    #[serde(skip)]
+    pub passphrase: Option<Passphrase>,
 }
 
 /// How a volume is published at a target.
@@ -45,6 +51,10 @@ pub struct Publication {
     pub asked: String,
     /// The directory within a directory volume that the target shows; made where it is absent.
     pub below: Option<String>,
+    /// What opens an encrypted volume where it is staged too ([`Engine::mount`]). It is not handed to other
+    /// processes.
+    #[serde(skip)]
+    pub passphrase: Option<Passphrase>,
 }
 
 /// The parameter of a volume that says what becomes of a pod's own directory when it is unmounted.
@@ -98,11 +108,19 @@ impl Engine {
         let Some(mut record) = record else {
             return unreachable_step(Step::Stage);
         };
+        // Until something else has the mapping open.
+        let mut _unlocked = None;
         for step in steps {
             match step {
                 Step::GrowStorage => {
                     let promised = record.size;
                     grow_storage(backend, pool, &mut record, promised)?;
+                }
+                Step::Unlock => {
+                    let opened = unlock(backend, pool, &mut record, how.passphrase.as_ref());
+                    let named =
+                        |error: Error| error.during(format!("cannot stage volume `{name}`"));
+                    _unlocked = Some(opened.map_err(named)?);
                 }
                 Step::Stage => {
                     self.note_words(pool, name, &path, &how.asked)?;
@@ -221,7 +239,8 @@ impl Engine {
             ));
         }
         let anchor = self.anchor(pool.name(), name)?;
-        let staging = Staging { flags: publication.flags.clone(), ..Staging::default() };
+        let (flags, passphrase) = (publication.flags.clone(), publication.passphrase.clone());
+        let staging = Staging { flags, passphrase, ..Staging::default() };
         let outcome = self
             .stage_locked(pool, name, &anchor, &staging, lock)
             .and_then(|()| self.publish_locked(pool, name, &anchor, target, publication, lock));

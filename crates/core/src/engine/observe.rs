@@ -71,9 +71,13 @@ impl Engine {
             let devices = backend.devices(pool, &record, Place::Ready)?;
             observed.attached = !devices.is_empty();
             // A device that has not yet taken over its image's new size is as small as it looks.
-            let smallest = smallest(backend, pool, &record, &devices)?;
-            observed.volume =
-                observed.volume.map(|facts| Facts { stored: facts.stored.min(smallest), ..facts });
+            // What a mapping shows is compared with a size that is not in the record yet.
+            let enough = if backend.is_encrypted(&record) { u64::MAX } else { record.size };
+            let smallest = smallest(backend, pool, &record, &devices, enough)?;
+            observed.volume = observed.volume.map(|facts| match facts.encrypted {
+                true => Facts { mapped: smallest, ..facts },
+                false => Facts { stored: facts.stored.min(smallest), ..facts },
+            });
             let known = [places.staging, places.target];
             let known: Vec<PathBuf> = known.into_iter().flatten().map(Target::path).collect();
             let mounts = mounts(backend, pool, &record)?;
@@ -99,10 +103,11 @@ fn smallest(
     pool: &Pool,
     record: &VolumeRecord,
     devices: &[PathBuf],
+    enough: u64,
 ) -> Result<u64> {
     let sizes = devices.iter().map(|device| block_device::size(device)).collect::<Vec<_>>();
     // Large enough is large enough, whoever's it is.
-    if sizes.iter().all(|size| size.as_ref().is_ok_and(|size| *size >= record.size)) {
+    if sizes.iter().all(|size| size.as_ref().is_ok_and(|size| *size >= enough)) {
         return Ok(u64::MAX);
     }
     let still = backend.devices(pool, record, Place::Ready)?;
@@ -126,6 +131,8 @@ fn facts(
         stored: backend.stored(pool, record)?,
         grown: record.filesystem_size,
         filesystem: record.content.filesystem().is_some(),
+        encrypted: backend.is_encrypted(record),
+        mapped: u64::MAX,
         claimed: !record.claims.is_empty(),
         as_wanted,
     })

@@ -5,6 +5,7 @@
 
 use super::Engine;
 use super::apart::Operation;
+use super::encrypted::close_left;
 use super::observe::{at_rest, leftover as is_left_over, mounts};
 use super::snapshot::thaw_left;
 use crate::backend::Backend;
@@ -156,6 +157,10 @@ impl Engine {
         if thaw_left(backend, pool, &record)? {
             let what =
                 format!("volume `{}` was left frozen by a snapshot that was killed", record.name);
+            findings.push(repaired(what));
+        }
+        if close_left(backend, &record)? {
+            let what = format!("volume `{}` was left open by a stage that was killed", record.name);
             findings.push(repaired(what));
         }
         match backend.stored(pool, &record) {

@@ -2,13 +2,14 @@
 
 use super::Engine;
 use super::apart::Operation;
+use super::encrypted::refuse_unfinished;
 use super::group::remove_if_incomplete;
 use super::observe::{at_rest, mounts};
 use crate::backend::{Backend, Place};
 use crate::catalog::Existence;
 use crate::pool::Pool;
 use crate::progress::Progress;
-use crate::record::{Content, FORMAT, SnapshotRecord, VolumeRecord, now};
+use crate::record::{Birth, Content, FORMAT, SnapshotRecord, VolumeRecord, now};
 use crate::{Error, Kind, Name, Result};
 use becket_sys::beneath::Dir;
 use becket_sys::freeze::{self, Frozen};
@@ -85,6 +86,7 @@ impl Engine {
             };
         }
         let source = self.present(&pool, volume)?;
+        refuse_unfinished(&source)?;
         let record = SnapshotRecord { labels, ..snapshot_record(name, &source) };
         let begun = backend.catalog().begin_snapshot(&pool, &record);
         let copied = begun.and_then(|()| {
@@ -136,6 +138,7 @@ pub(super) fn snapshot_record(name: &Name, volume: &VolumeRecord) -> SnapshotRec
         size: volume.size,
         content: volume.content,
         filesystem_size: volume.filesystem_size,
+        blank: volume.birth == Birth::Blank,
         created: now(),
         parameters: volume.parameters.clone(),
         labels: BTreeMap::new(),

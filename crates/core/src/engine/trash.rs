@@ -2,6 +2,7 @@
 
 use super::apart::Operation;
 use super::create::unreachable_step;
+use super::encrypted::close_left;
 use super::group::refuse_member;
 use super::observe::{Places, at_rest};
 use super::steps::unmount_all;
@@ -47,6 +48,7 @@ impl Engine {
                 (Step::Unstage, Some(_)) => unmount_all(&anchor)?,
                 (Step::Detach, Some(record)) => backend.detach(pool, record)?,
                 (Step::Trash, Some(record)) => {
+                    close_left(backend, record)?;
                     if !at_rest(backend, pool, record)? {
                         return Err(refusal(Conflict::InUse, pool, name, "").hint(HELD));
                     }

@@ -11,6 +11,8 @@ fn facts() -> Facts {
         stored: 4 * MIB,
         grown: 4 * MIB,
         filesystem: true,
+        encrypted: false,
+        mapped: u64::MAX,
         claimed: false,
         as_wanted: true,
     }
@@ -125,6 +127,21 @@ fn the_table_of_decisions() {
             Plan::Steps(vec![Step::Promise(8 * MIB), Step::GrowStorage, Step::GrowFilesystem]),
         ),
         (
+            "an encrypted volume is unlocked to be staged",
+            Observed { volume: Some(Facts { encrypted: true, ..facts() }), ..observed() },
+            Wanted::Staged,
+            Plan::Steps(vec![Step::Unlock, Step::Stage]),
+        ),
+        (
+            "a mapping that is behind its storage follows before the filesystem does",
+            Observed {
+                volume: Some(Facts { encrypted: true, mapped: 2 * MIB, grown: 2 * MIB, ..facts() }),
+                ..staged
+            },
+            Wanted::Size(4 * MIB),
+            Plan::Steps(vec![Step::GrowMapping, Step::GrowFilesystem]),
+        ),
+        (
             "a used volume is not deleted",
             Observed { elsewhere: 1, ..staged },
             Wanted::Absent,
@@ -158,13 +175,17 @@ fn take(step: Step, mut world: Observed, wanted: Wanted) -> Observed {
                 stored: size,
                 grown: size,
                 filesystem,
+                encrypted: false,
+                mapped: u64::MAX,
                 claimed: false,
                 as_wanted: true,
             });
         }
         Step::Promise(size) => change(&mut world, |facts| facts.promised = size),
         Step::GrowStorage => change(&mut world, |facts| facts.stored = facts.promised),
+        Step::GrowMapping => change(&mut world, |facts| facts.mapped = facts.stored),
         Step::GrowFilesystem => change(&mut world, |facts| facts.grown = facts.promised),
+        Step::Unlock => change(&mut world, |facts| facts.mapped = facts.stored),
         Step::Stage => {
             world.staging = OURS;
             change(&mut world, |facts| facts.grown = facts.promised);
@@ -190,12 +211,15 @@ fn spots() -> impl Strategy<Value = Spot> {
 }
 
 fn worlds() -> impl Strategy<Value = Observed> {
-    let facts = (1..6u64, 1..6u64, 1..6u64, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
-        |(promised, stored, grown, filesystem, claimed, as_wanted)| Facts {
+    let numbers = (1..6u64, 1..6u64, 1..6u64, 1..6u64);
+    let facts = (numbers, any::<[bool; 4]>()).prop_map(
+        |((promised, stored, grown, mapped), [filesystem, encrypted, claimed, as_wanted])| Facts {
             promised: promised * MIB,
             stored: stored * MIB,
             grown: grown.min(stored) * MIB,
             filesystem,
+            encrypted,
+            mapped: if encrypted { mapped.min(stored) * MIB } else { u64::MAX },
             claimed,
             as_wanted,
         },

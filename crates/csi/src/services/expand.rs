@@ -9,6 +9,7 @@ use crate::protocol::csi::{
 };
 use crate::range::Range;
 use crate::services::stage;
+use becket_core::encryption::{PASSPHRASE, Passphrase};
 use becket_core::record::{Content, VolumeRecord};
 use becket_core::{Error, Kind, Result};
 
@@ -62,7 +63,7 @@ fn judge(
 /// that its storage has.
 pub fn expand_on_node(
     plugin: &Plugin,
-    request: NodeExpandVolumeRequest,
+    mut request: NodeExpandVolumeRequest,
 ) -> Result<NodeExpandVolumeResponse> {
     if request.volume_id.is_empty() {
         return Err(Error::new(Kind::Invalid, "the volume's id is missing"));
@@ -74,9 +75,13 @@ pub fn expand_on_node(
     let range = Range::read(request.capacity_range.as_ref())?;
     judge(plugin, &record, request.volume_capability.as_ref())?;
     stage::expect_at(plugin, &id, &request.volume_path)?;
-    let grown = plugin.engine.expand(&id.pool, &id.name, size(plugin, &id, &range, &record)?);
+    let passphrase = Passphrase::take(&mut request.secrets)?;
+    let size = size(plugin, &id, &range, &record)?;
+    let grown = plugin.engine.expand_unlocked(&id.pool, &id.name, size, passphrase.as_ref());
     let record = grown.map_err(|error| match error.kind() {
         // This process may not grow it while it is mounted, which its next staging will make good.
+        // It is the passphrase that was not taken.
+        Kind::Denied if error.message().contains(PASSPHRASE) => error,
         Kind::Denied => Error::new(Kind::WrongState, error.message())
             .hint(error.advice().unwrap_or("it is grown when it is staged next").to_owned()),
         _ => error,

@@ -14,6 +14,7 @@ use crate::protocol::csi::{
 use crate::range;
 use becket_backends::directory::TEMPLATE;
 use becket_backends::directory::template::{self, Identity};
+use becket_core::encryption::Passphrase;
 use becket_core::engine::{INLINE, NewVolume, Publication};
 use becket_core::mount_flags::MountFlags;
 use becket_core::record::{Content, VolumeRecord};
@@ -31,7 +32,7 @@ const SIZE: &str = "size";
 /// `NodePublishVolume`.
 pub fn publish(
     plugin: &Plugin,
-    request: NodePublishVolumeRequest,
+    mut request: NodePublishVolumeRequest,
 ) -> Result<NodePublishVolumeResponse> {
     if request.volume_id.is_empty() {
         return Err(Error::new(Kind::Invalid, "the volume's id is missing"));
@@ -41,7 +42,8 @@ pub fn publish(
     match share::read(plugin, &request.volume_context)? {
         Some(found) => share::publish(plugin, &found, &capability, &target, request.readonly)?,
         None if is_ephemeral(&request.volume_context) => {
-            publish_ephemeral(plugin, &request, &capability, &target)?;
+            let passphrase = Passphrase::take(&mut request.secrets)?;
+            publish_ephemeral(plugin, &request, &capability, &target, passphrase)?;
         }
         None => publish_staged(plugin, &request, &capability, &target)?,
     }
@@ -83,6 +85,8 @@ pub(super) fn publication(
         exclusive: capability.exclusive(),
         asked: capability.words(),
         below,
+        // It is staged already.
+        passphrase: None,
     })
 }
 
@@ -118,6 +122,7 @@ fn publish_ephemeral(
     request: &NodePublishVolumeRequest,
     capability: &Capability,
     target: &Target,
+    passphrase: Option<Passphrase>,
 ) -> Result<()> {
     capability.suits(plugin.driver)?;
     if capability.block {
@@ -144,7 +149,7 @@ fn publish_ephemeral(
     let kind = content.unwrap_or(plugin.driver.filesystems()[0]);
     let publication = publication(capability, kind, request.readonly, None)?;
     // It is staged at a place of our own, so nothing is known of other paths.
-    let publication = Publication { exclusive: false, ..publication };
+    let publication = Publication { exclusive: false, passphrase, ..publication };
     plugin.engine.mount_inline(&id.pool, &new, target, &publication)
 }
 

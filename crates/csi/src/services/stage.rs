@@ -10,6 +10,7 @@ use crate::protocol::csi::{
     NodeUnstageVolumeResponse,
 };
 use becket_backends::directory::TEMPLATE;
+use becket_core::encryption::Passphrase;
 use becket_core::engine::Staging;
 use becket_core::error::shown;
 use becket_core::mount_flags::MountFlags;
@@ -18,7 +19,10 @@ use becket_core::target::Target;
 use becket_core::{Error, Kind, Result};
 
 /// `NodeStageVolume`.
-pub fn stage(plugin: &Plugin, request: NodeStageVolumeRequest) -> Result<NodeStageVolumeResponse> {
+pub fn stage(
+    plugin: &Plugin,
+    mut request: NodeStageVolumeRequest,
+) -> Result<NodeStageVolumeResponse> {
     let capability = Capability::read(request.volume_capability.as_ref())?;
     let staging = place::read(&request.staging_target_path, "staging")?;
     if share::read(plugin, &request.volume_context)?.is_some() {
@@ -34,6 +38,7 @@ pub fn stage(plugin: &Plugin, request: NodeStageVolumeRequest) -> Result<NodeSta
         // Of a volume with a directory for each pod, each gets its own group.
         group: capability.group()?.filter(|_| writes && !shared_out),
         asked: capability.words(),
+        passphrase: Passphrase::take(&mut request.secrets)?,
     };
     plugin.engine.stage_as(&id.pool, &id.name, &staging, &how)?;
     Ok(NodeStageVolumeResponse {})

@@ -6,6 +6,7 @@ use becket_backends::directory::template::{self, Identity};
 use becket_backends::directory::{LIMIT, TEMPLATE};
 use becket_backends::lvm::{LVCREATE_OPTIONS, WIPE};
 use becket_backends::nfs::{ON_DELETE, SUBDIRECTORY};
+use becket_core::encryption::ENCRYPTION;
 use becket_core::engine::{NewVolume, ON_UNMOUNT, Publication};
 use becket_core::error::shown;
 use becket_core::record::{Content, Provisioning, VolumeRecord};
@@ -40,8 +41,16 @@ impl Request {
             (Driver::Image | Driver::Lvm, Some(kind)) => Some(Content::of_filesystem(kind)?),
             (Driver::Image | Driver::Lvm, None) => None,
         };
-        let parameters =
-            [LIMIT, TEMPLATE, ON_UNMOUNT, LVCREATE_OPTIONS, WIPE, SUBDIRECTORY, ON_DELETE];
+        let parameters = [
+            LIMIT,
+            TEMPLATE,
+            ON_UNMOUNT,
+            LVCREATE_OPTIONS,
+            WIPE,
+            ENCRYPTION,
+            SUBDIRECTORY,
+            ON_DELETE,
+        ];
         let parameters = parameters
             .iter()
             .filter_map(|key| Some((key.to_string(), options.own(key)?.to_owned())));
@@ -137,8 +146,23 @@ impl Request {
             readonly: options.readonly()?,
             group: options.group()?,
             below: below.transpose()?,
+            passphrase: options.passphrase().cloned(),
             ..Publication::default()
         })
+    }
+
+    /// Refuses an encrypted volume where the device callouts are used: the kubelet hands secrets on with
+    /// `mount` alone, and `mountdevice` would need one.
+    pub(super) fn refuse_encrypted(&self, record: Option<&VolumeRecord>) -> Result<()> {
+        let parameters = record.map_or(&self.parameters, |record| &record.parameters);
+        match parameters.contains_key(ENCRYPTION) {
+            false => Ok(()),
+            true => Err(Error::new(
+                Kind::Invalid,
+                format!("volume `{}` is encrypted, which this driver cannot attach", self.name),
+            )
+            .hint("install the driver without --attachable, or use CSI")),
+        }
     }
 
     /// Nothing is there, and the options do not say that it shall be made.
