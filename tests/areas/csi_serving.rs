@@ -69,6 +69,17 @@ fn probe_says_no_while_the_pool_is_not_in_order() {
     assert_eq!(probe().unwrap().ready, Some(true));
 }
 
+/// Volumes are staged and published whether or not there is anybody to provision for.
+#[test]
+fn a_driver_serves_on_while_the_api_server_is_not_reached() {
+    let node = Node::new();
+    let served = CsiDriver::start(&node, "image", &["--kubernetes", "on"]);
+    let volume = served.create(wanted("v", 16 * MIB));
+    served.mount(&node, &volume, "target");
+    assert!(until(|| served.logged().contains("no way to the API server")), "{}", served.logged());
+    served.unmount(&node, &volume, "target");
+}
+
 #[test]
 fn health_and_metrics_are_told_where_that_was_asked_for() {
     let node = Node::new();

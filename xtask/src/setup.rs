@@ -22,6 +22,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("jq", "jq"),
 ];
 
+/// The compiler of the C in `ring`, which encrypts what goes to the API server, for the static binary.
+const FOR_BUILDING: &[(&str, &str)] = &[("musl-gcc", "musl-tools")];
+
 /// Everything.
 pub fn everything() -> Outcome {
     for_building()?;
@@ -32,8 +35,9 @@ pub fn everything() -> Outcome {
     Ok(())
 }
 
-/// The compiler's parts: the musl target, the formatter and the linter.
+/// What builds: a C compiler for musl, and the compiler's parts: the musl target, the formatter and the linter.
 pub fn for_building() -> Outcome {
+    install(FOR_BUILDING)?;
     let target = target();
     if !is_there("rustup") {
         eprintln!(
@@ -62,8 +66,13 @@ pub fn for_building() -> Outcome {
 
 /// Programs of the host that Becket or its tests call.
 pub fn host_programs() -> Outcome {
+    install(PROGRAMS)
+}
+
+/// Installs the packages whose programs are not there.
+fn install(programs: &[(&str, &str)]) -> Outcome {
     let missing: Vec<&(&str, &str)> =
-        PROGRAMS.iter().filter(|(program, _)| !is_there(program)).collect();
+        programs.iter().filter(|(program, _)| !is_there(program)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -76,8 +85,8 @@ pub fn host_programs() -> Outcome {
     }
     eprintln!("installing {}", packages.join(" "));
     command("apt-get").args(&["update", "-q"]).run()?;
-    let install = ["install", "-q", "-y", "--no-install-recommends"];
-    command("apt-get").args(&install).args(&packages).env("DEBIAN_FRONTEND", "noninteractive").run()
+    let words = ["install", "-q", "-y", "--no-install-recommends"];
+    command("apt-get").args(&words).args(&packages).env("DEBIAN_FRONTEND", "noninteractive").run()
 }
 
 /// Builds the release binary and gives its path.

@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("becket-backends", &["becket-sys", "becket-core"]),
     ("becket-flexvolume", &["becket-sys", "becket-core", "becket-backends"]),
     ("becket-csi", &["becket-sys", "becket-core", "becket-backends"]),
+    ("becket-kubernetes", &["becket-core"]),
     ("becket-conformance", &["becket-sys", "becket-core", "becket-csi"]),
     (
         "becket",
@@ -23,6 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "becket-backends",
             "becket-flexvolume",
             "becket-csi",
+            "becket-kubernetes",
             "becket-conformance",
         ],
     ),

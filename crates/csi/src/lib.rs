@@ -16,6 +16,7 @@ pub mod endpoint;
 pub mod fake;
 pub mod identifier;
 pub mod limits;
+pub mod local;
 pub mod metrics;
 pub mod page;
 pub mod place;

@@ -3,6 +3,7 @@
 mod web;
 
 use crate::driver::Driver;
+use crate::local::{Beside, Local};
 use crate::metrics::Metrics;
 use crate::plugin::{Mode, Plugin};
 use crate::protocol::DESCRIPTORS;
@@ -59,10 +60,15 @@ pub struct Settings {
     pub reflection: bool,
 }
 
-/// Serves until a signal ends it. `engine` makes one for each driver.
+/// Serves until a signal ends it. `engine` makes one for each driver, and `beside` says what else is done
+/// for each of those that provision.
 ///
 /// A socket that cannot be made is an error at once; a pool that is not in order is not.
-pub fn run(settings: &Settings, engine: impl Fn() -> Engine) -> Result<()> {
+pub fn run(
+    settings: &Settings,
+    engine: impl Fn() -> Engine,
+    beside: Option<Beside<'_>>,
+) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(ALL_THREADS * settings.drivers.len().max(1) + 2)
@@ -80,13 +86,17 @@ pub fn run(settings: &Settings, engine: impl Fn() -> Engine) -> Result<()> {
         })
     });
     let plugins: Vec<Arc<Plugin>> = plugins.collect();
-    let outcome = runtime.block_on(serve(settings, &plugins));
+    let outcome = runtime.block_on(serve(settings, &plugins, beside));
     // What was to be waited for has been waited for.
     runtime.shutdown_timeout(PARTING);
     outcome
 }
 
-async fn serve(settings: &Settings, plugins: &[Arc<Plugin>]) -> Result<()> {
+async fn serve(
+    settings: &Settings,
+    plugins: &[Arc<Plugin>],
+    beside: Option<Beside<'_>>,
+) -> Result<()> {
     let (mut terminate, mut interrupt) = signals()?;
     let (stop, stopping) = watch::channel(false);
     let metrics = Arc::new(Metrics::default());
@@ -104,6 +114,9 @@ async fn serve(settings: &Settings, plugins: &[Arc<Plugin>]) -> Result<()> {
         plugin.thaw();
         let work = Work::new(plugin.clone(), metrics.clone());
         works.push(work.clone());
+        if let Some(beside) = beside.filter(|_| settings.mode.controller()) {
+            tasks.spawn(beside(Local::new(&work), Box::pin(ended(stopping.clone()))));
+        }
         let routes = routes(&work, settings.reflection)?;
         let server = Server::builder().add_routes(routes);
         let end = ended(stopping.clone());

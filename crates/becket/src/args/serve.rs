@@ -40,9 +40,22 @@ pub(crate) struct ServeArgs {
     /// How many volumes of each driver the node takes [default: no limit]
     #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
     pub(crate) max_volumes_per_node: u32,
+    /// Do in this process what the sidecars of a driver do: make volumes for claims and delete them. The
+    /// API server is that of the cluster that the process runs in, or of KUBECONFIG
+    #[arg(long, value_name = "WHETHER", default_value = "off")]
+    pub(crate) kubernetes: Switch,
     /// Tell clients such as grpcurl what the messages are made of
     #[arg(long)]
     pub(crate) reflection: bool,
+}
+
+/// Whether something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    /// It is
+    On,
+    /// It is not; others do it
+    Off,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

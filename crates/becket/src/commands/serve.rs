@@ -1,12 +1,15 @@
 //! `becket serve`: the CSI drivers of this node.
 
+mod kubernetes;
+
 use crate::args::Global;
-use crate::args::serve::ServeArgs;
+use crate::args::serve::{ServeArgs, Switch};
 use crate::install;
 use becket_core::pool::State;
 use becket_core::{Engine, Error, Kind, Result};
 use becket_csi::driver::Driver;
 use becket_csi::endpoint::Endpoint;
+use becket_csi::local::Beside;
 use becket_csi::serve::{self, Settings};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,7 +42,8 @@ pub(super) fn run(global: &Global, arguments: &ServeArgs) -> Result<()> {
             .waiting(Duration::ZERO)
             .while_wanted(becket_csi::work::wanted)
     };
-    serve::run(&settings, engine)
+    let beside: Beside<'_> = &kubernetes::duties;
+    serve::run(&settings, engine, (arguments.kubernetes == Switch::On).then_some(beside))
 }
 
 /// Each driver with its socket.

@@ -1,0 +1,149 @@
+//! The duties of Becket's own drivers: what becket-kubernetes asks, as calls of the CSI services.
+
+use becket_csi::driver::Driver as Csi;
+use becket_csi::local::{Going, Local, Refused};
+use becket_csi::protocol::csi::volume_capability::access_mode::Mode as AccessMode;
+use becket_csi::protocol::csi::volume_capability::{
+    AccessMode as Access, AccessType, BlockVolume, MountVolume,
+};
+use becket_csi::protocol::csi::volume_content_source::{SnapshotSource, Type, VolumeSource};
+use becket_csi::protocol::csi::{
+    CapacityRange, CreateVolumeRequest, DeleteVolumeRequest, GetCapacityRequest, Topology,
+    TopologyRequirement, Volume, VolumeCapability, VolumeContentSource,
+};
+use becket_kubernetes::driver::{
+    Code, Driver, Form, Made, Mode, Refusal, Secrets, Source, Use, Wanted, Words,
+};
+use becket_kubernetes::duties;
+use std::sync::Arc;
+
+/// Does the duties of a served driver until `end`.
+pub(super) fn duties(local: Local, end: Going) -> Going {
+    let plugin = local.plugin();
+    if plugin.driver.is_shared() {
+        let name = plugin.driver.name();
+        log::warn!("claims of `{name}` take its official sidecars: its volumes are for all nodes");
+        return end;
+    }
+    let node = plugin.node.clone();
+    Box::pin(duties::keep(Arc::new(Own(local)), Some(node), end))
+}
+
+/// A driver of ours.
+struct Own(Local);
+
+impl Driver for Own {
+    fn name(&self) -> &str {
+        self.csi().name()
+    }
+
+    fn segments(&self) -> Words {
+        self.0.segments()
+    }
+
+    fn filesystem(&self) -> Option<&str> {
+        let default = self.csi().filesystems()[0];
+        default.filesystem().map(|kind| kind.name())
+    }
+
+    fn attaches(&self) -> bool {
+        self.0.plugin().attach
+    }
+
+    async fn room(&self, wanted: &Wanted) -> Result<u64, Refusal> {
+        let request = GetCapacityRequest {
+            volume_capabilities: wanted.uses.iter().map(capability).collect(),
+            parameters: wanted.parameters.clone().into_iter().collect(),
+            accessible_topology: self.topology(),
+        };
+        let room = self.0.get_capacity(request).await.map_err(refusal)?;
+        let largest = room.maximum_volume_size.unwrap_or(room.available_capacity);
+        Ok(u64::try_from(largest).unwrap_or(0))
+    }
+
+    async fn create(&self, wanted: Wanted) -> Result<Made, Refusal> {
+        let bytes = i64::try_from(wanted.bytes).unwrap_or(i64::MAX);
+        let here: Vec<Topology> = self.topology().into_iter().collect();
+        let request = CreateVolumeRequest {
+            name: wanted.name,
+            capacity_range: Some(CapacityRange { required_bytes: bytes, limit_bytes: 0 }),
+            volume_capabilities: wanted.uses.iter().map(capability).collect(),
+            parameters: wanted.parameters.into_iter().collect(),
+            secrets: wanted.secrets.0.into_iter().collect(),
+            volume_content_source: wanted.source.map(content),
+            accessibility_requirements: (!here.is_empty())
+                .then(|| TopologyRequirement { requisite: here.clone(), preferred: here }),
+            mutable_parameters: Default::default(),
+        };
+        let answer = self.0.create_volume(request).await.map_err(refusal)?;
+        answer.volume.map(made).ok_or_else(|| Refusal {
+            code: Code::INTERNAL,
+            message: "the answer has no volume".to_owned(),
+        })
+    }
+
+    async fn delete(&self, id: &str, secrets: Secrets) -> Result<(), Refusal> {
+        let secrets = secrets.0.into_iter().collect();
+        let request = DeleteVolumeRequest { volume_id: id.to_owned(), secrets };
+        self.0.delete_volume(request).await.map(drop).map_err(refusal)
+    }
+}
+
+impl Own {
+    fn csi(&self) -> Csi {
+        self.0.plugin().driver
+    }
+
+    fn topology(&self) -> Option<Topology> {
+        let segments = self.0.segments();
+        (!segments.is_empty()).then(|| Topology { segments: segments.into_iter().collect() })
+    }
+}
+
+fn refusal(refused: Refused) -> Refusal {
+    Refusal { code: Code(refused.code), message: refused.message }
+}
+
+fn capability(wanted: &Use) -> VolumeCapability {
+    let mode = match wanted.mode {
+        Mode::OneNode => AccessMode::SingleNodeMultiWriter,
+        Mode::OnePod => AccessMode::SingleNodeSingleWriter,
+        Mode::ReadByMany => AccessMode::MultiNodeReaderOnly,
+        Mode::WrittenByMany => AccessMode::MultiNodeMultiWriter,
+    };
+    let form = match &wanted.form {
+        Form::Block => AccessType::Block(BlockVolume {}),
+        Form::Mounted { filesystem, flags } => AccessType::Mount(MountVolume {
+            fs_type: filesystem.clone(),
+            mount_flags: flags.clone(),
+            ..MountVolume::default()
+        }),
+    };
+    VolumeCapability { access_mode: Some(Access { mode: mode as i32 }), access_type: Some(form) }
+}
+
+fn content(source: Source) -> VolumeContentSource {
+    let r#type = match source {
+        Source::Snapshot(snapshot_id) => Type::Snapshot(SnapshotSource { snapshot_id }),
+        Source::Volume(volume_id) => Type::Volume(VolumeSource { volume_id }),
+    };
+    VolumeContentSource { r#type: Some(r#type) }
+}
+
+fn made(volume: Volume) -> Made {
+    let source = volume.content_source.and_then(|source| source.r#type);
+    Made {
+        id: volume.volume_id,
+        bytes: u64::try_from(volume.capacity_bytes).unwrap_or(0),
+        context: volume.volume_context.into_iter().collect(),
+        topologies: volume
+            .accessible_topology
+            .into_iter()
+            .map(|topology| topology.segments.into_iter().collect())
+            .collect(),
+        source: source.map(|source| match source {
+            Type::Snapshot(SnapshotSource { snapshot_id }) => Source::Snapshot(snapshot_id),
+            Type::Volume(VolumeSource { volume_id }) => Source::Volume(volume_id),
+        }),
+    }
+}

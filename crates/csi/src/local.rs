@@ -1,0 +1,87 @@
+//! The controller's calls of a driver, for others in its own process: no socket, and the same rules.
+
+use crate::plugin::{NODE_SEGMENT, Plugin};
+use crate::protocol::csi::controller_server::Controller;
+use crate::protocol::csi::{
+    CreateVolumeRequest, CreateVolumeResponse, DeleteVolumeRequest, DeleteVolumeResponse,
+    GetCapacityRequest, GetCapacityResponse,
+};
+use crate::services::controller::ControllerService;
+use crate::work::Work;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use tonic::{Request, Response, Status};
+
+/// What goes on until something else ends it.
+pub type Going = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What is done beside a served driver, until the future that it is given ends.
+pub type Beside<'a> = &'a dyn Fn(Local, Going) -> Going;
+
+/// A driver of this process.
+#[derive(Clone)]
+pub struct Local {
+    controller: ControllerService,
+}
+
+/// A call that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The number of gRPC's code.
+    pub code: i32,
+    /// Why.
+    pub message: String,
+}
+
+impl Local {
+    /// The driver whose work this is.
+    pub(crate) fn new(work: &Work) -> Local {
+        Local { controller: ControllerService(work.clone()) }
+    }
+
+    /// What is served.
+    pub fn plugin(&self) -> &Plugin {
+        self.controller.0.plugin()
+    }
+
+    /// The segments of this node's topology; none where volumes can be used on every node.
+    pub fn segments(&self) -> BTreeMap<String, String> {
+        let plugin = self.plugin();
+        match plugin.driver.is_shared() {
+            true => BTreeMap::new(),
+            false => [(NODE_SEGMENT.to_owned(), plugin.node.clone())].into(),
+        }
+    }
+
+    /// `CreateVolume`.
+    pub async fn create_volume(
+        &self,
+        request: CreateVolumeRequest,
+    ) -> Result<CreateVolumeResponse, Refused> {
+        answer(self.controller.create_volume(Request::new(request)).await)
+    }
+
+    /// `DeleteVolume`.
+    pub async fn delete_volume(
+        &self,
+        request: DeleteVolumeRequest,
+    ) -> Result<DeleteVolumeResponse, Refused> {
+        answer(self.controller.delete_volume(Request::new(request)).await)
+    }
+
+    /// `GetCapacity`.
+    pub async fn get_capacity(
+        &self,
+        request: GetCapacityRequest,
+    ) -> Result<GetCapacityResponse, Refused> {
+        answer(self.controller.get_capacity(Request::new(request)).await)
+    }
+}
+
+fn answer<T>(answered: Result<Response<T>, Status>) -> Result<T, Refused> {
+    answered.map(Response::into_inner).map_err(|status| Refused {
+        code: status.code() as i32,
+        message: status.message().to_owned(),
+    })
+}

@@ -1,0 +1,208 @@
+//! A CSI driver as the duties ask it: calls with plain values, whose rules are those of the CSI
+//! specification.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+
+/// Words by key.
+pub type Words = BTreeMap<String, String>;
+
+/// What is asked of a driver, which runs in this process.
+pub trait Driver: Send + Sync + 'static {
+    /// Its name, such as `image.becket.dev`.
+    fn name(&self) -> &str;
+
+    /// The segments of this node's topology; empty where volumes can be used on every node.
+    fn segments(&self) -> Words;
+
+    /// The filesystem of a volume that does not say; `None` where volumes have no filesystem of their own.
+    fn filesystem(&self) -> Option<&str>;
+
+    /// True when volumes are attached to a node before they are staged.
+    fn attaches(&self) -> bool;
+
+    /// `GetCapacity`: the largest volume like this that there is room for, in bytes.
+    fn room(&self, wanted: &Wanted) -> impl Future<Output = Result<u64, Refusal>> + Send;
+
+    /// `CreateVolume`.
+    fn create(&self, wanted: Wanted) -> impl Future<Output = Result<Made, Refusal>> + Send;
+
+    /// `DeleteVolume`.
+    fn delete(
+        &self,
+        id: &str,
+        secrets: Secrets,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send;
+}
+
+/// A volume that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The same name is the same volume.
+    pub name: String,
+    /// At least this many bytes.
+    pub bytes: u64,
+    /// How it is going to be used.
+    pub uses: Vec<Use>,
+    /// What its class says to the driver.
+    pub parameters: Words,
+    /// Its secrets.
+    pub secrets: Secrets,
+    /// Where its first data is.
+    pub source: Option<Source>,
+}
+
+/// One way to use a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Use {
+    /// As what.
+    pub form: Form,
+    /// By whom.
+    pub mode: Mode,
+}
+
+/// As what a volume is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Form {
+    /// As a raw block device.
+    Block,
+    /// As a mounted filesystem.
+    Mounted {
+        /// Its type; empty for the driver's default.
+        filesystem: String,
+        /// Words for the mount.
+        flags: Vec<String>,
+    },
+}
+
+/// By whom a volume is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// By all pods of one node.
+    OneNode,
+    /// By one pod.
+    OnePod,
+    /// By many nodes, which only read.
+    ReadByMany,
+    /// By many nodes.
+    WrittenByMany,
+}
+
+/// Where the first data of a volume is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// In the snapshot of this id.
+    Snapshot(String),
+    /// In the volume of this id.
+    Volume(String),
+}
+
+/// A volume that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// Its id.
+    pub id: String,
+    /// Its size; 0 for as much as was asked for.
+    pub bytes: u64,
+    /// What the driver wants to be told of it again.
+    pub context: Words,
+    /// The segments of each topology that it can be used in; none for everywhere.
+    pub topologies: Vec<Words>,
+    /// Where its first data came from.
+    pub source: Option<Source>,
+}
+
+/// Secrets by their keys. They are in no text of ours.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secrets(pub Words);
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} secrets", self.0.len())
+    }
+}
+
+/// A call that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why, as the specification sorts it.
+    pub code: Code,
+    /// Why, in words.
+    pub message: String,
+}
+
+/// The codes of gRPC, by their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Code(pub i32);
+
+impl Code {
+    /// Cancelled by the caller.
+    pub const CANCELLED: Code = Code(1);
+    /// A wrong request.
+    pub const INVALID: Code = Code(3);
+    /// Not done in time.
+    pub const TIMEOUT: Code = Code(4);
+    /// No room.
+    pub const EXHAUSTED: Code = Code(8);
+    /// Another call for the same volume is at work.
+    pub const ABORTED: Code = Code(10);
+    /// A mistake of the driver's.
+    pub const INTERNAL: Code = Code(13);
+    /// Not reached.
+    pub const UNAVAILABLE: Code = Code(14);
+
+    /// True when the driver may still be at work, or may have done what was asked.
+    pub fn may_go_on(self) -> bool {
+        [Code::CANCELLED, Code::TIMEOUT, Code::ABORTED, Code::UNAVAILABLE].contains(&self)
+    }
+
+    /// Its name in the specification.
+    pub fn name(self) -> &'static str {
+        const NAMES: [&str; 17] = [
+            "OK",
+            "Canceled",
+            "Unknown",
+            "InvalidArgument",
+            "DeadlineExceeded",
+            "NotFound",
+            "AlreadyExists",
+            "PermissionDenied",
+            "ResourceExhausted",
+            "FailedPrecondition",
+            "Aborted",
+            "OutOfRange",
+            "Unimplemented",
+            "Internal",
+            "Unavailable",
+            "DataLoss",
+            "Unauthenticated",
+        ];
+        usize::try_from(self.0).ok().and_then(|number| NAMES.get(number)).unwrap_or(&"Unknown")
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.name(), self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_in_no_text() {
+        let secrets = Secrets(Words::from([("password".to_owned(), "hunter2".to_owned())]));
+        let text = format!("{secrets:?}");
+        assert!(!text.contains("hunter2") && !text.contains("password"), "{text}");
+    }
+
+    #[test]
+    fn codes_have_the_names_that_the_official_sidecars_show() {
+        assert_eq!(Code::EXHAUSTED.name(), "ResourceExhausted");
+        assert_eq!(Code(16).name(), "Unauthenticated");
+        assert_eq!((Code(17).name(), Code(-1).name()), ("Unknown", "Unknown"));
+    }
+}

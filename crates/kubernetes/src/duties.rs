@@ -1,0 +1,169 @@
+//! The duties of a driver, from when they begin until they end.
+
+use crate::capacity::{self, Own};
+use crate::claim;
+use crate::driver::Driver;
+use crate::events::Events;
+use crate::queue::{self, Next, Pace};
+use crate::volume::PROVISIONED_BY;
+use crate::watch::{self, Key};
+use crate::{provision, reclaim};
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::api::Api;
+use kube::runtime::reflector;
+use kube::{Client, ResourceExt};
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// How failed work is paced: as the official provisioner does it.
+const PACE: Pace =
+    Pace { most: 16, first: Duration::from_secs(1), longest: Duration::from_secs(300) };
+
+/// What all duties of a driver share.
+pub(crate) struct Context<D> {
+    pub(crate) driver: Arc<D>,
+    pub(crate) client: Client,
+    /// This node, as the API server names it; `None` where volumes are for all nodes.
+    pub(crate) node: Option<String>,
+    pub(crate) events: Events,
+    /// Something was made or deleted.
+    pub(crate) room_changed: Notify,
+    classes: reflector::Store<StorageClass>,
+    /// Claims whose volumes the driver may still be making.
+    unfinished: Mutex<HashMap<Key, PersistentVolumeClaim>>,
+}
+
+/// How long to wait before the API server is looked for again.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Does the duties of the driver until `end`, with the API server of the cluster that this process runs in,
+/// or of `KUBECONFIG`. `node` is this node's name, for a driver whose volumes are its own; one whose volumes
+/// are for all nodes must have its duties done by one process alone.
+pub async fn keep<D: Driver>(
+    driver: Arc<D>,
+    node: Option<String>,
+    end: impl Future<Output = ()> + Send,
+) {
+    let mut end = std::pin::pin!(end);
+    loop {
+        match Client::try_default().await {
+            Ok(client) => return run(driver, client, node, end).await,
+            Err(error) => log::error!("no way to the API server: {error}"),
+        }
+        tokio::select! {
+            () = &mut end => return,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
+}
+
+async fn run<D: Driver>(
+    driver: Arc<D>,
+    client: Client,
+    node: Option<String>,
+    end: impl Future<Output = ()> + Send,
+) {
+    let (classes, keeping) = watch::store::<StorageClass>(&client);
+    let context = Arc::new(Context {
+        events: Events::new(client.clone(), driver.name(), node.as_deref()),
+        client: client.clone(),
+        classes,
+        room_changed: Notify::new(),
+        unfinished: Mutex::default(),
+        driver: driver.clone(),
+        node: node.clone(),
+    });
+    let name = driver.name().to_owned();
+    let claims = watch::keys::<PersistentVolumeClaim>(&client, move |found| {
+        let annotations = found.annotations();
+        claim::is_of(annotations, &name) && claim::may_be_for(annotations, node.as_deref())
+    });
+    let name = driver.name().to_owned();
+    let volumes = watch::keys::<PersistentVolume>(&client, move |found| {
+        found.annotations().get(PROVISIONED_BY).is_some_and(|by| *by == name)
+    });
+    let provisioning = {
+        let context = context.clone();
+        queue::run(claims, PACE, move |key: Key| {
+            let context = context.clone();
+            async move { provision::claim(&context, &key).await }
+        })
+    };
+    let telling = tell_room(context.clone());
+    let changed = context.clone();
+    let keeping = keeping.for_each(move |()| {
+        changed.room_changed.notify_one();
+        std::future::ready(())
+    });
+    let reclaiming = queue::run(volumes, PACE, move |key: Key| {
+        let context = context.clone();
+        async move { reclaim::volume(&context, &key.1).await }
+    });
+    log::info!("`{}` provisions for Kubernetes", driver.name());
+    tokio::select! {
+        () = end => {}
+        () = provisioning => {}
+        () = reclaiming => {}
+        () = keeping => {}
+        () = telling => {}
+    }
+}
+
+/// Tells the room on this node, where that is a pod's and the driver's volumes are the node's.
+async fn tell_room<D: Driver>(context: Arc<Context<D>>) {
+    match (Own::of_environment(), &context.node) {
+        (Some(own), Some(node)) => capacity::keep(&context, &own, node).await,
+        (None, Some(_)) => {
+            log::info!("POD_NAME and POD_NAMESPACE are not set: the scheduler is not told of room");
+            std::future::pending().await
+        }
+        (_, None) => std::future::pending().await,
+    }
+}
+
+impl<D: Driver> Context<D> {
+    /// The driver's classes.
+    pub(crate) fn classes(&self) -> Vec<Arc<StorageClass>> {
+        let ours = |class: &StorageClass| class.provisioner == self.driver.name();
+        self.classes.state().into_iter().filter(|class| ours(class)).collect()
+    }
+
+    /// The class of this name; `None` where there is none.
+    pub(crate) async fn class(&self, name: &str) -> kube::Result<Option<StorageClass>> {
+        match self.classes.get(&reflector::ObjectRef::new(name)) {
+            Some(known) => Ok(Some(known.as_ref().clone())),
+            // It may have been made a moment ago.
+            None => Api::all(self.client.clone()).get_opt(name).await,
+        }
+    }
+
+    /// The API server did not do what it was asked.
+    pub(crate) fn failed(&self, what: &str, error: &kube::Error) -> Next {
+        log::warn!("cannot {what}: {error}");
+        Next::Retry
+    }
+
+    /// The claim whose volume may still be being made.
+    pub(crate) fn unfinished(&self, key: &Key) -> Option<PersistentVolumeClaim> {
+        self.held().get(key).cloned()
+    }
+
+    /// Its volume may still be being made.
+    pub(crate) fn begun(&self, key: &Key, claim: PersistentVolumeClaim) {
+        self.held().insert(key.clone(), claim);
+    }
+
+    /// It is not any more.
+    pub(crate) fn finished(&self, key: &Key) {
+        self.held().remove(key);
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, HashMap<Key, PersistentVolumeClaim>> {
+        self.unfinished.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,27 @@
+//! What the sidecars of a CSI driver do, inside the driver's own process: everything that talks to the
+//! API server.
+//!
+//! Data goes one way: a watch tells which object changed, by its name alone; a [`queue`] gives each name
+//! to its duty, one at a time; the duty reads the object, decides ([`claim`], [`reclaim`]: pure functions),
+//! asks the [`driver`], and writes what became of it. Nothing is remembered between two of them but how
+//! often one has failed, so any instance can go on where another one stopped.
+//!
+//! Objects, annotations, finalizers and events are those of the official sidecars, so that a cluster can
+//! change from the one to the other.
+
+#![forbid(unsafe_code)]
+
+mod capacity;
+pub mod claim;
+pub mod class;
+pub mod driver;
+pub mod duties;
+mod events;
+mod failure;
+mod provision;
+pub mod queue;
+pub mod reclaim;
+mod secrets;
+mod source;
+pub mod volume;
+mod watch;

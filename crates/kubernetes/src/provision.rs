@@ -1,0 +1,229 @@
+//! Making volumes for claims.
+
+use crate::claim::{self, Decision, SELECTED_NODE, Us};
+use crate::class::{self, Purpose};
+use crate::driver::{Code, Driver, Made, Wanted, Words};
+use crate::duties::Context;
+use crate::events::Reason;
+use crate::failure::Failure;
+use crate::queue::Next;
+use crate::watch::Key;
+use crate::{secrets, volume};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::{Resource, ResourceExt};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How long at most a node waits before it takes a claim that any node may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A request that is wrong stays wrong until somebody changes something.
+const SLOW: Duration = Duration::from_secs(300);
+
+/// Does what is due for the claim of this key.
+pub(crate) async fn claim<D: Driver>(context: &Context<D>, key: &Key) -> Next {
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &key.0);
+    let what = || format!("read claim `{}/{}`", key.0, key.1);
+    let found = match api.get_opt(&key.1).await {
+        Ok(found) => found,
+        Err(error) => return context.failed(&what(), &error),
+    };
+    let Some((claim, finish)) = claim::pending(found, context.unfinished(key)) else {
+        return Next::Done;
+    };
+    let name = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref());
+    let class = match context.class(name.unwrap_or_default()).await {
+        Ok(Some(class)) => class,
+        // The cluster itself says that the class is missing.
+        Ok(None) => return Next::Done,
+        Err(error) => return context.failed(&what(), &error),
+    };
+    let us = Us { driver: context.driver.name(), node: context.node.as_deref() };
+    match claim::decide(&claim, &class, us) {
+        Decision::Make => {}
+        Decision::Leave if finish => {}
+        Decision::Leave => return Next::Done,
+        Decision::Compete => return compete(context, &api, &claim, &class).await,
+    }
+    match make(context, &claim, &class).await {
+        Ok(()) => {
+            context.finished(key);
+            Next::Done
+        }
+        Err(failure) => refused(context, &api, key, claim, failure).await,
+    }
+}
+
+async fn make<D: Driver>(
+    context: &Context<D>,
+    claim: &PersistentVolumeClaim,
+    class: &StorageClass,
+) -> Result<(), Failure> {
+    let about = claim.object_ref(&());
+    let whose = format!("{}/{}", claim.namespace().unwrap_or_default(), claim.name_any());
+    let words = format!("External provisioner is provisioning volume for claim \"{whose}\"");
+    context.events.tell(Reason::Provisioning, &about, words).await;
+    let wanted = wanted(context, claim, class).await?;
+    let made = context.driver.create(wanted.clone()).await.map_err(Failure::Refused)?;
+    if let Some(wrong) = broken_promise(&wanted, &made) {
+        // It can only be taken back, and the next try may get what was asked for.
+        context.driver.delete(&made.id, wanted.secrets).await.map_err(Failure::Refused)?;
+        return Err(Failure::Wrong(wrong));
+    }
+    let volume = volume::persistent(context.driver.name(), claim, class, &wanted, &made)?;
+    let api: Api<PersistentVolume> = Api::all(context.client.clone());
+    match api.create(&PostParams::default(), &volume).await {
+        // An earlier try did this, and did not hear of it.
+        Err(kube::Error::Api(status)) if status.code == 409 => {}
+        created => created.map(drop)?,
+    }
+    context.room_changed.notify_one();
+    log::info!("claim `{whose}` has volume `{}`, which is `{}`", wanted.name, made.id);
+    let words = format!("Successfully provisioned volume {}", wanted.name);
+    context.events.tell(Reason::ProvisioningSucceeded, &about, words).await;
+    Ok(())
+}
+
+/// What the claim asks for, its secrets and its source included.
+async fn wanted<D: Driver>(
+    context: &Context<D>,
+    claim: &PersistentVolumeClaim,
+    class: &StorageClass,
+) -> Result<Wanted, Failure> {
+    let mut wanted = claim::wanted(claim, class, context.driver.filesystem())?;
+    let none = Words::new();
+    let parameters = class.parameters.as_ref().unwrap_or(&none);
+    if let Some(named) = class::secret(Purpose::Provision, parameters, claim, &wanted.name)? {
+        wanted.secrets = secrets::read(&context.client, &named).await?;
+    }
+    wanted.source = crate::source::of(&context.client, claim, context.driver.name()).await?;
+    Ok(wanted)
+}
+
+/// What is wrong with a volume that was made.
+fn broken_promise(wanted: &Wanted, made: &Made) -> Option<String> {
+    let small = made.bytes != 0 && made.bytes < wanted.bytes;
+    match (small, wanted.source.is_some() && made.source.is_none()) {
+        (true, _) => Some(format!(
+            "created volume capacity {} less than requested capacity {}",
+            made.bytes, wanted.bytes
+        )),
+        (false, true) => Some("volume content source missing".to_owned()),
+        (false, false) => None,
+    }
+}
+
+/// Tells why the volume was not made, and says when to try again.
+async fn refused<D: Driver>(
+    context: &Context<D>,
+    api: &Api<PersistentVolumeClaim>,
+    key: &Key,
+    claim: PersistentVolumeClaim,
+    failure: Failure,
+) -> Next {
+    let class = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.clone());
+    let words = format!(
+        "failed to provision volume with StorageClass \"{}\": {failure}",
+        class.unwrap_or_default()
+    );
+    log::warn!("claim `{}/{}`: {words}", key.0, key.1);
+    context.events.tell(Reason::ProvisioningFailed, &claim.object_ref(&()), words).await;
+    let code = match &failure {
+        Failure::Refused(refusal) => Some(refusal.code),
+        Failure::Api(_) | Failure::Wrong(_) => None,
+    };
+    match code {
+        Some(code) if code.may_go_on() => context.begun(key, claim),
+        Some(_) => context.finished(key),
+        // The driver may have made it before something else failed: that is found by the next try.
+        None => {}
+    }
+    match code {
+        // Another node may have room.
+        Some(Code::EXHAUSTED) if context.node.is_some() => {
+            match select(api, &key.1, Value::Null, None).await {
+                Ok(()) => Next::Done,
+                Err(error) => context.failed("give a claim back to the scheduler", &error),
+            }
+        }
+        Some(Code::INVALID) => Next::After(SLOW),
+        _ => Next::Retry,
+    }
+}
+
+/// Takes a claim that no scheduler decides about, unless another node is quicker.
+async fn compete<D: Driver>(
+    context: &Context<D>,
+    api: &Api<PersistentVolumeClaim>,
+    claim: &PersistentVolumeClaim,
+    class: &StorageClass,
+) -> Next {
+    let Some(node) = &context.node else { return Next::Done };
+    if !allows(class, &context.driver.segments()) {
+        return Next::Done;
+    }
+    let Ok(wanted) = wanted(context, claim, class).await else {
+        // Whoever takes it will say so.
+        return take(context, api, claim, node).await;
+    };
+    match context.driver.room(&wanted).await {
+        Ok(room) if room >= wanted.bytes => take(context, api, claim, node).await,
+        // Others may have room, or there may be some here later.
+        Ok(_) | Err(_) => Next::Retry,
+    }
+}
+
+async fn take<D: Driver>(
+    context: &Context<D>,
+    api: &Api<PersistentVolumeClaim>,
+    claim: &PersistentVolumeClaim,
+    node: &str,
+) -> Next {
+    tokio::time::sleep(PATIENCE.mul_f64(chance())).await;
+    let version = claim.resource_version();
+    match select(api, &claim.name_any(), json!(node), version).await {
+        // The change comes back as one.
+        Ok(()) => Next::Done,
+        Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Next::Done,
+        Err(error) => context.failed("take a claim", &error),
+    }
+}
+
+/// Writes which node is to make the volume; `null` for none. With a version, only where nobody has changed
+/// the claim since.
+async fn select(
+    api: &Api<PersistentVolumeClaim>,
+    name: &str,
+    node: Value,
+    version: Option<String>,
+) -> kube::Result<()> {
+    let mut metadata = json!({"annotations": {SELECTED_NODE: node}});
+    if let Some(version) = version {
+        metadata["resourceVersion"] = json!(version);
+    }
+    let patch = Patch::Merge(json!({"metadata": metadata}));
+    match api.patch(name, &PatchParams::default(), &patch).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        patched => patched.map(drop),
+    }
+}
+
+/// True when the class allows volumes with these segments.
+fn allows(class: &StorageClass, segments: &Words) -> bool {
+    let Some(terms) = class.allowed_topologies.as_deref().filter(|terms| !terms.is_empty()) else {
+        return true;
+    };
+    terms.iter().any(|term| {
+        term.match_label_expressions
+            .iter()
+            .flatten()
+            .all(|it| segments.get(&it.key).is_some_and(|value| it.values.contains(value)))
+    })
+}
+
+/// A number from 0 to 1.
+fn chance() -> f64 {
+    f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX)
+}

@@ -1,0 +1,233 @@
+//! Deleting the storage of volumes whose claims are gone, where their class says so.
+
+use crate::driver::{Driver, Secrets};
+use crate::duties::Context;
+use crate::events::Reason;
+use crate::failure::Failure;
+use crate::queue::Next;
+use crate::secrets;
+use crate::volume::{DELETION_SECRET, FINALIZER, PROVISIONED_BY};
+use k8s_openapi::api::core::v1::{PersistentVolume, SecretReference};
+use k8s_openapi::api::storage::v1::VolumeAttachment;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, Preconditions};
+use kube::{Resource, ResourceExt};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// True when the storage of the volume is to be deleted by the driver, on a node with these segments.
+///
+/// Only a volume that the cluster itself has released is: that an object is missing proves nothing.
+pub fn is_due(
+    volume: &PersistentVolume,
+    driver: &str,
+    segments: &BTreeMap<String, String>,
+) -> bool {
+    let spec = volume.spec.as_ref();
+    let status = volume.status.as_ref();
+    let is = |text: Option<&String>, wanted: &str| text.is_some_and(|text| text == wanted);
+    is(volume.annotations().get(PROVISIONED_BY), driver)
+        && is(spec.and_then(|it| it.csi.as_ref()).map(|csi| &csi.driver), driver)
+        && is(spec.and_then(|it| it.persistent_volume_reclaim_policy.as_ref()), "Delete")
+        && is(status.and_then(|it| it.phase.as_ref()), "Released")
+        && (volume.metadata.deletion_timestamp.is_none() || is_guarded(volume))
+        && is_reachable(volume, segments)
+}
+
+/// True while the object waits for its storage to be deleted.
+fn is_guarded(volume: &PersistentVolume) -> bool {
+    volume.finalizers().iter().any(|name| name == FINALIZER)
+}
+
+/// True when a node with these segments is among those that the volume can be used on.
+fn is_reachable(volume: &PersistentVolume, segments: &BTreeMap<String, String>) -> bool {
+    let affinity = volume.spec.as_ref().and_then(|spec| spec.node_affinity.as_ref());
+    let Some(required) = affinity.and_then(|affinity| affinity.required.as_ref()) else {
+        return true;
+    };
+    required.node_selector_terms.iter().any(|term| {
+        let expressions = term.match_expressions.iter().flatten();
+        let mut ours = expressions.filter(|it| segments.contains_key(&it.key)).peekable();
+        ours.peek().is_some()
+            && ours.all(|it| {
+                it.operator == "In"
+                    && it.values.iter().flatten().any(|value| segments.get(&it.key) == Some(value))
+            })
+    })
+}
+
+/// Does what is due for the volume of this name.
+pub(crate) async fn volume<D: Driver>(context: &Context<D>, name: &str) -> Next {
+    let api: Api<PersistentVolume> = Api::all(context.client.clone());
+    let volume = match api.get_opt(name).await {
+        Ok(Some(volume)) => volume,
+        Ok(None) => return Next::Done,
+        Err(error) => return context.failed(&format!("read volume `{name}`"), &error),
+    };
+    if !is_due(&volume, context.driver.name(), &context.driver.segments()) {
+        return Next::Done;
+    }
+    match delete(context, &api, &volume).await {
+        Ok(()) => {
+            context.room_changed.notify_one();
+            log::info!("volume `{name}` and its storage are deleted");
+            Next::Done
+        }
+        Err(failure) => {
+            log::warn!("volume `{name}` is not deleted yet: {failure}");
+            let words = failure.to_string();
+            context.events.tell(Reason::VolumeFailedDelete, &volume.object_ref(&()), words).await;
+            Next::Retry
+        }
+    }
+}
+
+async fn delete<D: Driver>(
+    context: &Context<D>,
+    api: &Api<PersistentVolume>,
+    volume: &PersistentVolume,
+) -> Result<(), Failure> {
+    let name = volume.name_any();
+    if context.driver.attaches() {
+        refuse_attached(context, &name).await?;
+    }
+    let source = volume.spec.as_ref().and_then(|spec| spec.csi.as_ref());
+    let handle = source.map(|source| source.volume_handle.as_str()).unwrap_or_default();
+    let secrets = deletion_secrets(context, volume).await?;
+    context.driver.delete(handle, secrets).await.map_err(Failure::Refused)?;
+    if volume.metadata.deletion_timestamp.is_none() {
+        let same = Preconditions { uid: volume.uid(), resource_version: None };
+        let how = DeleteParams { preconditions: Some(same), ..DeleteParams::default() };
+        match api.delete(&name, &how).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+            deleted => deleted.map(drop)?,
+        }
+    }
+    unguard(api, &name).await
+}
+
+/// Lets the object go, now that its storage has.
+async fn unguard(api: &Api<PersistentVolume>, name: &str) -> Result<(), Failure> {
+    let Some(volume) = api.get_opt(name).await? else {
+        return Ok(());
+    };
+    if !is_guarded(&volume) {
+        return Ok(());
+    }
+    let others: Vec<&String> = volume.finalizers().iter().filter(|it| *it != FINALIZER).collect();
+    let version = volume.resource_version();
+    let patch = json!({"metadata": {"resourceVersion": version, "finalizers": others}});
+    match api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        patched => Ok(patched.map(drop)?),
+    }
+}
+
+async fn deletion_secrets<D: Driver>(
+    context: &Context<D>,
+    volume: &PersistentVolume,
+) -> Result<Secrets, Failure> {
+    let [name, namespace] = DELETION_SECRET.map(|key| volume.annotations().get(key).cloned());
+    match (name, namespace) {
+        (None, None) => Ok(Secrets::default()),
+        (name, namespace) => {
+            secrets::read(&context.client, &SecretReference { name, namespace }).await
+        }
+    }
+}
+
+/// An error while a node has the volume attached.
+async fn refuse_attached<D: Driver>(context: &Context<D>, name: &str) -> Result<(), Failure> {
+    let api: Api<VolumeAttachment> = Api::all(context.client.clone());
+    let all = api.list(&ListParams::default()).await?;
+    let of = |attachment: &VolumeAttachment| {
+        attachment.spec.source.persistent_volume_name.as_deref() == Some(name)
+    };
+    match all.items.into_iter().find(of) {
+        None => Ok(()),
+        Some(attachment) => Err(Failure::Wrong(format!(
+            "persistentvolume {name} is still attached to node {}",
+            attachment.spec.node_name
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn volume(change: impl Fn(&mut Value)) -> PersistentVolume {
+        let mut whole = json!({
+            "metadata": {
+                "name": "pvc-u1",
+                "annotations": {PROVISIONED_BY: "image.becket.dev"},
+                "finalizers": ["kubernetes.io/pv-protection", FINALIZER],
+            },
+            "spec": {
+                "csi": {"driver": "image.becket.dev", "volumeHandle": "default/a"},
+                "persistentVolumeReclaimPolicy": "Delete",
+                "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
+                    {"key": "topology.becket.dev/node", "operator": "In", "values": ["n1"]},
+                ]}]}},
+            },
+            "status": {"phase": "Released"},
+        });
+        change(&mut whole);
+        serde_json::from_value(whole).unwrap()
+    }
+
+    #[test]
+    fn storage_is_deleted_only_when_the_cluster_released_it_here_and_its_policy_says_so() {
+        let here = BTreeMap::from([("topology.becket.dev/node".to_owned(), "n1".to_owned())]);
+        let due = |volume: &PersistentVolume| is_due(volume, "image.becket.dev", &here);
+        type Change = fn(&mut Value);
+        let cases: [(&str, Change, bool); 10] = [
+            ("as it is", |_| {}, true),
+            ("it is bound", |it| it["status"]["phase"] = json!("Bound"), false),
+            ("nothing is known of it", |it| it["status"] = json!({}), false),
+            (
+                "it is kept",
+                |it| it["spec"]["persistentVolumeReclaimPolicy"] = json!("Retain"),
+                false,
+            ),
+            (
+                "made by another",
+                |it| it["metadata"]["annotations"][PROVISIONED_BY] = json!("x"),
+                false,
+            ),
+            ("of another driver", |it| it["spec"]["csi"]["driver"] = json!("x"), false),
+            (
+                "on another node",
+                |it| {
+                    let terms = &mut it["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"];
+                    terms[0]["matchExpressions"][0]["values"] = json!(["n2"]);
+                },
+                false,
+            ),
+            ("usable everywhere", |it| it["spec"]["nodeAffinity"] = json!(null), true),
+            (
+                "somebody deleted the object",
+                |it| it["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z"),
+                true,
+            ),
+            (
+                "and its storage is gone",
+                |it| {
+                    it["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+                    it["metadata"]["finalizers"] = json!(["kubernetes.io/pv-protection"]);
+                },
+                false,
+            ),
+        ];
+        for (what, change, wanted) in cases {
+            assert_eq!(due(&volume(change)), wanted, "{what}");
+        }
+        // A term that says nothing of our segments is no proof that the volume is here.
+        let other = volume(|it| {
+            let terms = &mut it["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"];
+            terms[0]["matchExpressions"][0]["key"] = json!("zone");
+        });
+        assert!(!due(&other));
+        assert!(!is_due(&volume(|_| {}), "image.becket.dev", &BTreeMap::new()));
+    }
+}

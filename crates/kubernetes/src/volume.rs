@@ -1,0 +1,228 @@
+//! The persistent volume for a volume that was made. Nothing here talks to anybody.
+
+use crate::class::{self, Purpose};
+use crate::driver::{Form, Made, Wanted, Words};
+use k8s_openapi::api::core::v1::{
+    CSIPersistentVolumeSource, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm,
+    ObjectReference, PersistentVolume, PersistentVolumeClaim, PersistentVolumeSpec,
+    VolumeNodeAffinity,
+};
+use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube::ResourceExt;
+use kube::core::ObjectMeta;
+
+/// The annotation that names the provisioner of a volume.
+pub const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
+
+/// The annotations that name the secret for deleting a volume, when its class may be gone.
+pub const DELETION_SECRET: [&str; 2] = [
+    "volume.kubernetes.io/provisioner-deletion-secret-name",
+    "volume.kubernetes.io/provisioner-deletion-secret-namespace",
+];
+
+/// The finalizer of volumes whose storage is still to be deleted.
+pub const FINALIZER: &str = "external-provisioner.volume.kubernetes.io/finalizer";
+
+/// The attribute that says who made a volume.
+const IDENTITY: &str = "storage.kubernetes.io/csiProvisionerIdentity";
+
+/// The persistent volume of `made`, bound to the claim that it was made for.
+///
+/// An error, in words, where the class's secrets cannot be.
+pub fn persistent(
+    driver: &str,
+    claim: &PersistentVolumeClaim,
+    class: &StorageClass,
+    wanted: &Wanted,
+    made: &Made,
+) -> Result<PersistentVolume, String> {
+    let none = Words::new();
+    let parameters = class.parameters.as_ref().unwrap_or(&none);
+    let secret = |purpose| class::secret(purpose, parameters, claim, &wanted.name);
+    let mut annotations = Words::from([(PROVISIONED_BY.to_owned(), driver.to_owned())]);
+    if let Some(secret) = secret(Purpose::Provision)? {
+        let values = [secret.name, secret.namespace].map(Option::unwrap_or_default);
+        annotations.extend(DELETION_SECRET.map(str::to_owned).into_iter().zip(values));
+    }
+    let reclaim = class.reclaim_policy.clone().unwrap_or_else(|| "Delete".to_owned());
+    let spec = claim.spec.as_ref();
+    let mut attributes = made.context.clone();
+    attributes.insert(IDENTITY.to_owned(), driver.to_owned());
+    let source = CSIPersistentVolumeSource {
+        driver: driver.to_owned(),
+        volume_handle: made.id.clone(),
+        fs_type: filesystem(wanted),
+        volume_attributes: Some(attributes),
+        controller_publish_secret_ref: secret(Purpose::ControllerPublish)?,
+        node_stage_secret_ref: secret(Purpose::NodeStage)?,
+        node_publish_secret_ref: secret(Purpose::NodePublish)?,
+        controller_expand_secret_ref: secret(Purpose::ControllerExpand)?,
+        node_expand_secret_ref: secret(Purpose::NodeExpand)?,
+        read_only: None,
+    };
+    let bytes = if made.bytes == 0 { wanted.bytes } else { made.bytes };
+    Ok(PersistentVolume {
+        metadata: ObjectMeta {
+            name: Some(wanted.name.clone()),
+            annotations: Some(annotations),
+            finalizers: (reclaim == "Delete").then(|| vec![FINALIZER.to_owned()]),
+            ..ObjectMeta::default()
+        },
+        spec: Some(PersistentVolumeSpec {
+            access_modes: spec.and_then(|spec| spec.access_modes.clone()),
+            capacity: Some([("storage".to_owned(), quantity(bytes))].into()),
+            claim_ref: Some(reference(claim)),
+            csi: Some(source),
+            mount_options: class.mount_options.clone(),
+            node_affinity: affinity(&made.topologies),
+            persistent_volume_reclaim_policy: Some(reclaim),
+            storage_class_name: Some(class.name_any()),
+            volume_mode: spec.and_then(|spec| spec.volume_mode.clone()),
+            ..PersistentVolumeSpec::default()
+        }),
+        status: None,
+    })
+}
+
+fn filesystem(wanted: &Wanted) -> Option<String> {
+    wanted.uses.iter().find_map(|it| match &it.form {
+        Form::Mounted { filesystem, .. } => Some(filesystem.clone()).filter(|it| !it.is_empty()),
+        Form::Block => None,
+    })
+}
+
+/// The claim, as a volume refers to it.
+fn reference(claim: &PersistentVolumeClaim) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("PersistentVolumeClaim".to_owned()),
+        name: claim.metadata.name.clone(),
+        namespace: claim.metadata.namespace.clone(),
+        uid: claim.metadata.uid.clone(),
+        resource_version: claim.metadata.resource_version.clone(),
+        ..ObjectReference::default()
+    }
+}
+
+/// The nodes that are in one of the topologies; all, where there is none.
+fn affinity(topologies: &[Words]) -> Option<VolumeNodeAffinity> {
+    let term = |topology: &Words| NodeSelectorTerm {
+        match_expressions: Some(
+            topology
+                .iter()
+                .map(|(key, value)| NodeSelectorRequirement {
+                    key: key.clone(),
+                    operator: "In".to_owned(),
+                    values: Some(vec![value.clone()]),
+                })
+                .collect(),
+        ),
+        match_fields: None,
+    };
+    let node_selector_terms: Vec<NodeSelectorTerm> = topologies.iter().map(term).collect();
+    (!node_selector_terms.is_empty())
+        .then_some(VolumeNodeAffinity { required: Some(NodeSelector { node_selector_terms }) })
+}
+
+/// A number of bytes as people write it, exactly.
+pub fn quantity(bytes: u64) -> Quantity {
+    const SUFFIXES: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+    let power = (bytes.trailing_zeros() / 10).min(6);
+    let power = if bytes == 0 { 0 } else { power };
+    Quantity(format!("{}{}", bytes >> (10 * power), SUFFIXES[power as usize]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claim::{bytes, wanted};
+    use serde_json::json;
+
+    #[test]
+    fn a_persistent_volume_says_what_was_made_and_for_whom() {
+        let claim: PersistentVolumeClaim = serde_json::from_value(json!({
+            "metadata": {"name": "data", "namespace": "shop", "uid": "u1", "resourceVersion": "7"},
+            "spec": {
+                "accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": "1Gi"}},
+                "volumeMode": "Filesystem",
+            },
+        }))
+        .unwrap();
+        let class: StorageClass = serde_json::from_value(json!({
+            "metadata": {"name": "fast"},
+            "provisioner": "image.becket.dev",
+            "mountOptions": ["noatime"],
+            "parameters": {
+                "csi.storage.k8s.io/provisioner-secret-name": "keys",
+                "csi.storage.k8s.io/provisioner-secret-namespace": "${pvc.namespace}",
+            },
+        }))
+        .unwrap();
+        let wanted = wanted(&claim, &class, Some("ext4")).unwrap();
+        let made = Made {
+            id: "default/data".to_owned(),
+            bytes: 3 << 29,
+            context: [("pool".to_owned(), "default".to_owned())].into(),
+            topologies: vec![[("topology.becket.dev/node".to_owned(), "n1".to_owned())].into()],
+            source: None,
+        };
+        let volume = persistent("image.becket.dev", &claim, &class, &wanted, &made).unwrap();
+        assert_eq!(
+            serde_json::to_value(&volume).unwrap(),
+            json!({
+                "apiVersion": "v1",
+                "kind": "PersistentVolume",
+                "metadata": {
+                    "name": "pvc-u1",
+                    "annotations": {
+                        "pv.kubernetes.io/provisioned-by": "image.becket.dev",
+                        "volume.kubernetes.io/provisioner-deletion-secret-name": "keys",
+                        "volume.kubernetes.io/provisioner-deletion-secret-namespace": "shop",
+                    },
+                    "finalizers": ["external-provisioner.volume.kubernetes.io/finalizer"],
+                },
+                "spec": {
+                    "accessModes": ["ReadWriteOnce"],
+                    "capacity": {"storage": "1536Mi"},
+                    "claimRef": {
+                        "apiVersion": "v1",
+                        "kind": "PersistentVolumeClaim",
+                        "name": "data",
+                        "namespace": "shop",
+                        "uid": "u1",
+                        "resourceVersion": "7",
+                    },
+                    "csi": {
+                        "driver": "image.becket.dev",
+                        "volumeHandle": "default/data",
+                        "fsType": "ext4",
+                        "volumeAttributes": {
+                            "pool": "default",
+                            "storage.kubernetes.io/csiProvisionerIdentity": "image.becket.dev",
+                        },
+                    },
+                    "mountOptions": ["noatime"],
+                    "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
+                        {"key": "topology.becket.dev/node", "operator": "In", "values": ["n1"]},
+                    ]}]}},
+                    "persistentVolumeReclaimPolicy": "Delete",
+                    "storageClassName": "fast",
+                    "volumeMode": "Filesystem",
+                },
+            })
+        );
+        let kept = StorageClass { reclaim_policy: Some("Retain".to_owned()), ..class };
+        let volume = persistent("image.becket.dev", &claim, &kept, &wanted, &made).unwrap();
+        assert_eq!(volume.metadata.finalizers, None);
+    }
+
+    #[test]
+    fn sizes_are_written_exactly() {
+        for size in [0, 1, 1023, 1024, 1 << 20, (1 << 30) + 1, 3 << 29, 5 << 40, u64::MAX] {
+            assert_eq!(bytes(&quantity(size).0), Some(size));
+        }
+        assert_eq!(quantity(10 << 30).0, "10Gi");
+    }
+}

@@ -1,0 +1,56 @@
+//! Watching: the names of objects that changed, of those that may be ours.
+//!
+//! Only the objects' metadata comes, and nothing of it is kept: memory does not grow with the cluster.
+
+use futures::{Stream, StreamExt};
+use k8s_openapi::serde::de::DeserializeOwned;
+use kube::Client;
+use kube::api::Api;
+use kube::core::{PartialObjectMeta, Resource};
+use kube::runtime::{WatchStreamExt, reflector, watcher};
+use std::fmt::Debug;
+
+/// The namespace and the name of an object; no namespace where its kind has none.
+pub(crate) type Key = (String, String);
+
+/// The keys of objects of this kind for which `ours` holds, each time one of them changes.
+pub(crate) fn keys<K>(
+    client: &Client,
+    ours: impl Fn(&PartialObjectMeta<K>) -> bool + Send + 'static,
+) -> impl Stream<Item = Key> + Send
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + 'static,
+{
+    let api: Api<PartialObjectMeta<K>> = Api::all(client.clone());
+    let changed = watcher(api, watcher::Config::default()).default_backoff().applied_objects();
+    changed.filter_map(move |event| {
+        let key = match event {
+            Ok(object) if ours(&object) => {
+                let metadata = object.metadata;
+                metadata.name.map(|name| (metadata.namespace.unwrap_or_default(), name))
+            }
+            Ok(_) => None,
+            Err(error) => {
+                log::warn!("watching {}: {error}", K::plural(&()));
+                None
+            }
+        };
+        std::future::ready(key)
+    })
+}
+
+/// Objects of this kind as they are now, for kinds of which there are few; and what keeps them so.
+pub(crate) fn store<K>(client: &Client) -> (reflector::Store<K>, impl Stream<Item = ()> + Send)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let (store, writer) = reflector::store();
+    let api: Api<K> = Api::all(client.clone());
+    let kept = watcher(api, watcher::Config::default()).default_backoff().reflect(writer);
+    let kept = kept.map(|event| {
+        if let Err(error) = event {
+            log::warn!("watching {}: {error}", K::plural(&()));
+        }
+    });
+    (store, kept)
+}
