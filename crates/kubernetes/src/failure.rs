@@ -30,7 +30,11 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Refused(refusal) => write!(f, "{refusal}"),
-            Failure::Api(error) => write!(f, "{error}"),
+            // Its own text has the whole answer in it, twice.
+            Failure::Api(error) => match error.as_ref() {
+                kube::Error::Api(status) => write!(f, "the API server says: {}", status.message),
+                error => write!(f, "{error}"),
+            },
             Failure::Wrong(words) => f.write_str(words),
         }
     }

@@ -105,20 +105,29 @@ async fn delete<D: Driver>(
     unguard(api, &name).await
 }
 
-/// Lets the object go, now that its storage has.
+/// Lets the object go, now that its storage has. The cluster writes to it at the same time, so it may have
+/// to be read again.
 async fn unguard(api: &Api<PersistentVolume>, name: &str) -> Result<(), Failure> {
-    let Some(volume) = api.get_opt(name).await? else {
+    const TRIES: usize = 10;
+    for _ in 1..TRIES {
+        match try_unguard(api, name).await {
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            done => return Ok(done?),
+        }
+    }
+    Ok(try_unguard(api, name).await?)
+}
+
+async fn try_unguard(api: &Api<PersistentVolume>, name: &str) -> kube::Result<()> {
+    let Some(volume) = api.get_opt(name).await?.filter(is_guarded) else {
         return Ok(());
     };
-    if !is_guarded(&volume) {
-        return Ok(());
-    }
     let others: Vec<&String> = volume.finalizers().iter().filter(|it| *it != FINALIZER).collect();
     let version = volume.resource_version();
     let patch = json!({"metadata": {"resourceVersion": version, "finalizers": others}});
     match api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        patched => Ok(patched.map(drop)?),
+        patched => patched.map(drop),
     }
 }
 
