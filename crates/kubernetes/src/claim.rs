@@ -14,6 +14,9 @@ const PROVISIONER: [&str; 2] =
 /// claim that no scheduler decides about.
 pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 
+/// The group of snapshots.
+pub const SNAPSHOTS: &str = "snapshot.storage.k8s.io";
+
 /// The binding mode of classes whose claims wait for a pod.
 const WAITING: &str = "WaitForFirstConsumer";
 
@@ -59,6 +62,7 @@ pub fn decide(claim: &PersistentVolumeClaim, class: &StorageClass, us: Us<'_>) -
         || claim.metadata.deletion_timestamp.is_some()
         || !is_of(claim.annotations(), us.driver)
         || class.provisioner != us.driver
+        || is_for_a_populator(claim)
     {
         return Decision::Leave;
     }
@@ -69,6 +73,17 @@ pub fn decide(claim: &PersistentVolumeClaim, class: &StorageClass, us: Us<'_>) -
         (None, Some(_)) => Decision::Compete,
         _ => Decision::Make,
     }
+}
+
+/// True when the data comes from something that fills volumes itself: it makes a claim of its own for that.
+fn is_for_a_populator(claim: &PersistentVolumeClaim) -> bool {
+    let spec = claim.spec.as_ref();
+    let named = spec.and_then(|spec| spec.data_source_ref.as_ref());
+    let known = [("", "PersistentVolumeClaim"), (SNAPSHOTS, "VolumeSnapshot")];
+    named.is_some_and(|named| {
+        let group = named.api_group.as_deref().unwrap_or_default();
+        !known.contains(&(group, named.kind.as_str()))
+    })
 }
 
 /// The claim to look at: as it was `found`, or else as it was when the driver had `begun` to make its volume,

@@ -5,7 +5,7 @@ use crate::claim;
 use crate::driver::Driver;
 use crate::events::Events;
 use crate::queue::{self, Next, Pace};
-use crate::volume::PROVISIONED_BY;
+use crate::volume::{PROVISIONED_BY, may_be_here};
 use crate::watch::{self, Key};
 use crate::{provision, reclaim};
 use futures::StreamExt;
@@ -83,9 +83,10 @@ async fn run<D: Driver>(
         let annotations = found.annotations();
         claim::is_of(annotations, &name) && claim::may_be_for(annotations, node.as_deref())
     });
-    let name = driver.name().to_owned();
+    let (name, segments) = (driver.name().to_owned(), driver.segments());
     let volumes = watch::keys::<PersistentVolume>(&client, move |found| {
         found.annotations().get(PROVISIONED_BY).is_some_and(|by| *by == name)
+            && may_be_here(found.labels(), &segments)
     });
     let provisioning = {
         let context = context.clone();

@@ -1,14 +1,12 @@
 //! What a claim's volume is copied from.
 
+use crate::claim::SNAPSHOTS;
 use crate::driver::Source;
 use crate::failure::Failure;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::api::{Api, DynamicObject};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, ResourceExt};
-
-/// The group of snapshots.
-const SNAPSHOTS: &str = "snapshot.storage.k8s.io";
 
 /// The source that the claim names; `None` where it names none.
 ///

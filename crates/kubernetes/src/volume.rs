@@ -66,6 +66,7 @@ pub fn persistent(
         metadata: ObjectMeta {
             name: Some(wanted.name.clone()),
             annotations: Some(annotations),
+            labels: labels(&made.topologies),
             finalizers: (reclaim == "Delete").then(|| vec![FINALIZER.to_owned()]),
             ..ObjectMeta::default()
         },
@@ -83,6 +84,20 @@ pub fn persistent(
         }),
         status: None,
     })
+}
+
+/// The segments of the only topology, by which [`may_be_here`] tells others' volumes without a look at them.
+fn labels(topologies: &[Words]) -> Option<Words> {
+    match topologies {
+        [only] => Some(only.clone()),
+        _ => None,
+    }
+}
+
+/// False when the labels of a volume say that it is on a node with other segments than these. Volumes of the
+/// official provisioner have none.
+pub fn may_be_here(labels: &Words, segments: &Words) -> bool {
+    segments.iter().all(|(key, value)| labels.get(key).is_none_or(|label| label == value))
 }
 
 fn filesystem(wanted: &Wanted) -> Option<String> {
@@ -182,6 +197,7 @@ mod tests {
                         "volume.kubernetes.io/provisioner-deletion-secret-namespace": "shop",
                     },
                     "finalizers": ["external-provisioner.volume.kubernetes.io/finalizer"],
+                    "labels": {"topology.becket.dev/node": "n1"},
                 },
                 "spec": {
                     "accessModes": ["ReadWriteOnce"],
@@ -213,6 +229,10 @@ mod tests {
                 },
             })
         );
+        let labels = volume.metadata.labels.unwrap();
+        let node = |name: &str| [("topology.becket.dev/node".to_owned(), name.to_owned())].into();
+        assert!(may_be_here(&labels, &node("n1")) && !may_be_here(&labels, &node("n2")));
+        assert!(may_be_here(&Words::new(), &node("n2")), "no label says nothing");
         let kept = StorageClass { reclaim_policy: Some("Retain".to_owned()), ..class };
         let volume = persistent("image.becket.dev", &claim, &kept, &wanted, &made).unwrap();
         assert_eq!(volume.metadata.finalizers, None);

@@ -40,6 +40,21 @@ fn a_claim_is_served_where_it_is_wanted_and_only_there() {
         ("another node has taken it", node("n2"), json!({}), &soon, Decision::Leave),
         ("it is bound", node("n1"), json!({"volumeName": "pv"}), &late, Decision::Leave),
         ("it is another's", json!({OURS.0: "other"}), json!({}), &soon, Decision::Leave),
+        (
+            "its data comes from a populator",
+            node("n1"),
+            json!({"dataSourceRef": {"apiGroup": "fill.example", "kind": "Dataset", "name": "d"}}),
+            &late,
+            Decision::Leave,
+        ),
+        (
+            "its data comes from a snapshot",
+            node("n1"),
+            json!({"dataSourceRef":
+                {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "s"}}),
+            &late,
+            Decision::Make,
+        ),
         ("nobody is named", json!({}), json!({}), &soon, Decision::Leave),
     ];
     let us = Us { driver: "image.becket.dev", node: Some("n1") };
