@@ -1,6 +1,6 @@
 //! Our own checker finds nothing in our own drivers, killed or not.
 
-use becket_tests::{CsiDriver, Node, VolumeGroup, binary, start_within};
+use becket_tests::{CsiDriver, Node, Share, VolumeGroup, binary, start_within};
 use std::time::Duration;
 
 /// Makes the driver's pool; `more` says on what.
@@ -66,21 +66,15 @@ fn the_checker_finds_nothing_in_image() {
 fn the_checker_finds_nothing_in_directory() {
     let node = Node::new();
     make_pool(&node, "directory", &[]);
-    check(
-        &node,
-        "directory",
-        &[
-            "--parameter",
-            "limit=none",
-            "--no-limit",
-            "--ephemeral",
-            "limit=none",
-            "--size",
-            "64Mi",
-            "--expand-size",
-            "128Mi",
-        ],
-    );
+    check(&node, "directory", UNLIMITED);
+}
+
+#[test]
+fn the_checker_finds_nothing_in_nfs() {
+    let node = Node::new();
+    let Some(share) = Share::new(&node) else { return };
+    make_pool(&node, "nfs", &share.arguments());
+    check(&node, "nfs", UNLIMITED);
 }
 
 #[test]
@@ -98,6 +92,19 @@ fn the_checker_finds_nothing_in_lvm_with_thin_volumes() {
     make_pool(&node, "lvm", &[&group.arguments()[..], &["--thin"]].concat());
     check(&node, "lvm", LVM);
 }
+
+/// For volumes whose sizes limit nothing.
+const UNLIMITED: &[&str] = &[
+    "--parameter",
+    "limit=none",
+    "--no-limit",
+    "--ephemeral",
+    "limit=none",
+    "--size",
+    "64Mi",
+    "--expand-size",
+    "128Mi",
+];
 
 /// Whoever has a device mapper may grow a mounted ext4, too.
 const LVM: &[&str] = &["--ephemeral", "size=64Mi", "--other-parameter", "wipe=none"];

@@ -18,6 +18,8 @@ type node struct {
 	state string
 	// group is there for the lvm driver.
 	group *group
+	// share is the directory of the nfs driver's pool on the server, which is this machine.
+	share string
 }
 
 // newNode makes the directories of a node. At the end of the test it fails the test if mounts or loop devices are left, takes them down,
@@ -61,6 +63,11 @@ func (n *node) close() {
 			n.t.Error(err)
 		}
 	}
+	if n.share != "" {
+		if err := os.RemoveAll(n.share); err != nil {
+			n.t.Error(err)
+		}
+	}
 	if err := os.RemoveAll(n.root); err != nil {
 		n.t.Error(err)
 	}
@@ -79,6 +86,9 @@ func (n *node) leftovers() []string {
 			if n.group == nil || file != n.group.file {
 				left = append(left, "loop device of "+file)
 			}
+		}
+		if n.share != "" {
+			left = append(left, imagesOnServers(n.t)...)
 		}
 		if n.group != nil {
 			used, err := n.group.inUse()

@@ -35,16 +35,22 @@ type volumes struct {
 	Runs []string
 }
 
-// size is what a volume has at first; it is grown to twice as much. An xfs is not made smaller than 300 MiB. Logical volumes are small: raw ones
-// and copies are written to whole, and that on a disk that may be in memory.
+// size is what a volume has at first; it is grown to twice as much. An xfs is not made smaller than 300 MiB. Logical volumes, and images on a
+// server, are small: raw ones and copies are written to whole, and that on a disk that may be in memory.
 func (v volumes) size() int64 {
-	if v.Driver == "lvm" {
+	if v.Driver == "lvm" || v.isImageOnServer() {
 		return 64 * mebibyte
 	}
 	return 512 * mebibyte
 }
 
+// isImageOnServer is true for volumes of the nfs driver that are image files, and have a limit.
+func (v volumes) isImageOnServer() bool { return v.Driver == "nfs" && v.Parameters["limit"] == "hard" }
+
 func (v volumes) String() string {
+	if v.isImageOnServer() {
+		return "nfs-image"
+	}
 	words := []string{v.Driver, v.Access}
 	if filesystem := v.Parameters[filesystemParameter]; filesystem != "" {
 		words = append(words, filesystem)
@@ -140,6 +146,14 @@ func kindsOfVolumes(t *testing.T) []volumes {
 		kinds = append(kinds, volumes{Driver: "image", Access: "mount", Parameters: ext4})
 	} else {
 		fmt.Println("NOT JUDGED: ext4, which cannot be grown while mounted without CAP_SYS_RESOURCE")
+	}
+	if err := noShares(); err != nil {
+		fmt.Printf("NOT JUDGED: nfs: %v; `cargo xtask test-guest` judges it\n", err)
+	} else {
+		kinds = append(kinds,
+			volumes{Driver: "nfs", Access: "mount", Parameters: map[string]string{"limit": "none"}},
+			volumes{Driver: "nfs", Access: "mount", Parameters: map[string]string{"limit": "hard"}},
+		)
 	}
 	if err := noVolumeGroups(); err != nil {
 		fmt.Printf("NOT JUDGED: lvm: %v; `cargo xtask test-guest` judges it\n", err)

@@ -37,8 +37,11 @@ func TestSpecsOfOneRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := newNode(t)
-	if r.Volumes.Driver == "lvm" {
+	switch r.Volumes.Driver {
+	case "lvm":
 		n.makeGroup(r.Volumes.Thin)
+	case "nfs":
+		n.makeShare()
 	}
 	config := sanity.NewTestConfig()
 	config.TargetPath, config.StagingPath = n.path("target"), n.path("staging")

@@ -24,7 +24,7 @@ func TestAnAttachableVolumeLivesThroughAllItsCalloutsEachMadeTwice(t *testing.T)
 			t.Run(name, func(t *testing.T) {
 				n, k := withAttachableDriver(t)
 				if beforehand {
-					n.becket("volume", "create", "data", "--size", "64Mi", "--pool", tested.pool)
+					n.makeVolume("data")
 				}
 				spec := newSpec(tested.name, "claim", ordinaryOptions("data"), false)
 				pod := newPod("default", "one")

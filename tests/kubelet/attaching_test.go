@@ -13,6 +13,7 @@ import (
 // withAttachableDriver gives a node whose driver attaches, and its kubelet.
 func withAttachableDriver(t *testing.T) (*node, *kubelet) {
 	t.Helper()
+	needDevices(t)
 	n := newVolumeNode(t)
 	n.install("--attachable")
 	return n, n.startKubelet()

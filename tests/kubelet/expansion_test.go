@@ -21,6 +21,7 @@ func (f fileSystem) needOnlineGrowth(t *testing.T) {
 
 // eachGrowing runs a test for each file system that can be grown while mounted.
 func eachGrowing(t *testing.T, test func(t *testing.T, f fileSystem)) {
+	needDevices(t)
 	for _, f := range fileSystems {
 		t.Run(f.kind, func(t *testing.T) {
 			f.needOnlineGrowth(t)
@@ -138,6 +139,7 @@ func TestAVolumeGrowsWhileTheKubeletMountsIt(t *testing.T) {
 }
 
 func TestAGrowthTheKernelForbidsIsReportedAndHarmsNothing(t *testing.T) {
+	needDevices(t)
 	if hasCapability(t, sysResource) {
 		t.Skip("NOT JUDGED: this process may grow everything")
 	}

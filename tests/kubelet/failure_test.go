@@ -56,12 +56,13 @@ func TestAVolumeCanBeSetUpOnceTheReasonOfItsFailureIsGone(t *testing.T) {
 	if directory, err := k.setUp(spec, pod, volume.MounterArgs{}); err == nil {
 		t.Fatalf("%s was set up from a volume that does not exist", directory)
 	}
-	n.becket("volume", "create", "late", "--size", "64Mi", "--pool", tested.pool)
+	n.makeVolume("late")
 	expectCapacity(t, k.mustSetUp(spec, pod), 64*mebibyte)
 	k.mustTearDown(spec, pod)
 }
 
 func TestAnExistingVolumeIsNeverFormattedToAnotherFileSystem(t *testing.T) {
+	needDevices(t)
 	needFileSystem(t, "xfs")
 	n, k := withDriver(t)
 	pod := newPod("default", "one")

@@ -56,8 +56,8 @@ func TestAVolumeLivesThroughSetUpAndTearDownAndKeepsItsData(t *testing.T) {
 			spec := newSpec(tested.name, "claim", ordinaryOptions("data"), false)
 			pod := newPod("default", "one")
 			directory := k.mustSetUp(spec, pod)
-			if m := mountAt(t, directory); m.kind != "ext4" || m.readOnly {
-				t.Errorf("mounted %+v, want ext4, writable", m)
+			if m := mountAt(t, directory); m.kind != tested.mounted || m.readOnly {
+				t.Errorf("mounted %+v, want %s, writable", m, tested.mounted)
 			}
 			expectCapacity(t, directory, 64*mebibyte)
 			write(t, "kept", directory, "file")
@@ -77,6 +77,7 @@ func TestAVolumeLivesThroughSetUpAndTearDownAndKeepsItsData(t *testing.T) {
 }
 
 func TestAVolumeHasTheFileSystemThePodAsksFor(t *testing.T) {
+	needDevices(t)
 	for _, wanted := range fileSystems {
 		t.Run(wanted.kind, func(t *testing.T) {
 			needFileSystem(t, wanted.kind)
@@ -98,7 +99,7 @@ func TestAVolumeHasTheFileSystemThePodAsksFor(t *testing.T) {
 
 func TestAVolumeMadeBeforehandNeedsNoSize(t *testing.T) {
 	n, k := withDriver(t)
-	n.becket("volume", "create", "ready", "--size", "64Mi", "--pool", tested.pool)
+	n.makeVolume("ready")
 	spec := persistent(tested.name, "pv-ready", options{"name": "ready"}, false)
 	pod := newPod("default", "one")
 	expectCapacity(t, k.mustSetUp(spec, pod), 64*mebibyte)
@@ -106,6 +107,7 @@ func TestAVolumeMadeBeforehandNeedsNoSize(t *testing.T) {
 }
 
 func TestTheLimitOfAVolumeIsReal(t *testing.T) {
+	needDevices(t)
 	for _, provisioning := range tested.provisioning {
 		t.Run(provisioning, func(t *testing.T) {
 			_, k := withDriver(t)

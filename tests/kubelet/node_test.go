@@ -24,6 +24,8 @@ type node struct {
 	kubelet string
 	state   string
 	groups  []*group
+	// share is the directory of the nfs driver's pool on the server, which is this machine.
+	share string
 }
 
 // newNode makes a node for a test that is not about volumes of the tested driver: the image driver stands for it there.
@@ -35,8 +37,8 @@ func newNode(t *testing.T) *node {
 	return newVolumeNode(t)
 }
 
-// newVolumeNode makes the directories of a node, and the volume group that the lvm driver takes. At the end of the test it fails the test if
-// mounts or devices are left, takes them down, and only then deletes.
+// newVolumeNode makes the directories of a node, and what the tested driver's pool takes: a volume group, or a share of a server. At the end of
+// the test it fails the test if mounts or devices are left, takes them down, and only then deletes.
 func newVolumeNode(t *testing.T) *node {
 	t.Helper()
 	temporary, err := filepath.EvalSymlinks(os.TempDir())
@@ -61,8 +63,11 @@ func newVolumeNode(t *testing.T) *node {
 			t.Fatal(err)
 		}
 	}
-	if tested.backend == lvmDriver.backend {
+	switch tested.backend {
+	case lvmDriver.backend:
 		n.makeGroup(tested.pool)
+	case nfsDriver.backend:
+		n.makeShare(tested.pool)
 	}
 	return n
 }
@@ -81,6 +86,9 @@ func (n *node) close() {
 		if err := g.remove(); err != nil {
 			n.t.Error(err)
 		}
+	}
+	if n.share != "" {
+		n.removeTree(n.share)
 	}
 	n.removeTree(n.root)
 }

@@ -17,9 +17,7 @@ func TestTwoPodsShareAVolumeAndTheLastOneTakesItDown(t *testing.T) {
 	firstDirectory, secondDirectory := k.mustSetUp(spec, first), k.mustSetUp(spec, second)
 	write(t, "shared", firstDirectory, "file")
 	expectContent(t, "shared", secondDirectory, "file")
-	if devices := n.devices(); len(devices) != 1 {
-		t.Errorf("devices %q, want one", devices)
-	}
+	n.expectDevices(1)
 
 	k.mustTearDown(spec, first)
 	expectContent(t, "shared", secondDirectory, "file")
@@ -74,9 +72,7 @@ func TestManyVolumesAreSetUpAndTornDownAtTheSameTime(t *testing.T) {
 		down = append(down, func() error { return k.tearDown(spec, pod) })
 	}
 	k.together(up...)
-	if devices := n.devices(); len(devices) != 6 {
-		t.Errorf("%d devices for 6 volumes", len(devices))
-	}
+	n.expectDevices(6)
 	k.together(down...)
 	n.expectNothingLeft()
 }

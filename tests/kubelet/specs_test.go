@@ -21,7 +21,9 @@ func (o options) with(others options) options {
 }
 
 // ordinaryOptions describe a volume of 64 MiB that the first mount makes.
-func ordinaryOptions(name string) options { return options{"name": name, "size": "64Mi"} }
+func ordinaryOptions(name string) options {
+	return options{"name": name, "size": "64Mi"}.with(tested.options)
+}
 
 func newPod(namespace, name string) *v1.Pod {
 	return &v1.Pod{

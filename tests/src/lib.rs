@@ -20,6 +20,7 @@ mod random;
 pub mod requests;
 mod run;
 mod served;
+mod share;
 mod volume_group;
 
 pub use csi_driver::CsiDriver;
@@ -30,6 +31,7 @@ pub use options::{Options, volume};
 pub use random::Random;
 pub use run::{Ran, Reply, start, start_within, status_of, talk};
 pub use served::Served;
+pub use share::Share;
 pub use volume_group::VolumeGroup;
 
 use std::path::{Path, PathBuf};

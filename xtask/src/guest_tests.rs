@@ -1,5 +1,5 @@
 //! The tests that take a device mapper or NFS, in guests: each a program that is built here and judges the
-//! lvm or the nfs backend, or its drivers, there. As many guests run at once as there are processors.
+//! lvm or the nfs backend, or their drivers, there. As many guests run at once as there are processors.
 
 use crate::go;
 use crate::guest::{self, NoGuest, Options, Output};
@@ -19,11 +19,20 @@ const LONGEST_GO: &str = "-test.timeout=38m";
 const NOT_RUN: [&str; 5] =
     ["NOT JUDGED: lvm", "NOT TESTED", "not checked:", "no tests to run", "running 0 tests"];
 
+/// Makes a filesystem that the guest's own NFS server exports as its root, and then runs what is behind it:
+/// tests of the nfs drivers have their shares there.
+const EXPORTING: &str = "truncate -s 4G /tmp/export && mkfs.xfs -q /tmp/export \
+    && mount -o loop /tmp/export /srv \
+    && exportfs -o rw,no_root_squash,no_subtree_check,fsid=0 127.0.0.1:/srv \
+    && export BECKET_NFS_EXPORT=/srv && exec \"$@\"";
+
 /// One program in a guest of its own.
 struct Test {
     name: &'static str,
-    /// The disks of volume groups are files in it, and may take half of it.
+    /// The disks of volume groups, and what is exported, are files in it, and may take half of it.
     memory: &'static str,
+    /// It finds an NFS server with an export.
+    exporting: bool,
     command: Vec<OsString>,
 }
 
@@ -67,11 +76,11 @@ pub fn run(binary: &Path, extent: Extent) -> Outcome {
     if failures.is_empty() { Ok(()) } else { Err(Failed::new(failures.join("; "))) }
 }
 
-/// csi-sanity on each kind of volume, and the kubelet's own code on the FlexVolume driver.
+/// csi-sanity on each kind of volume, and the kubelet's own code on the FlexVolume drivers.
 fn from_go() -> Outcome<Vec<Test>> {
-    let csi = go::build("tests/csi", "csi-sanity against the lvm driver", "csi.test")?;
-    let kubelet =
-        go::build("tests/kubelet", "the kubelet's own code against becket/lvm", "kubelet.test")?;
+    let csi = go::build("tests/csi", "csi-sanity against the lvm and nfs drivers", "csi.test")?;
+    let what = "the kubelet's own code against becket/lvm and becket/nfs";
+    let kubelet = go::build("tests/kubelet", what, "kubelet.test")?;
     let sanity = |name, kind: &str| {
         let specs = format!("^TestSanity$/^{kind}$");
         test(name, "6G", &csi, &[LONGEST_GO, "-test.run", &specs])
@@ -80,11 +89,14 @@ fn from_go() -> Outcome<Vec<Test>> {
         sanity("sanity, thick", "lvm-mount-ext4"),
         sanity("sanity, block", "lvm-block"),
         sanity("sanity, thin", "lvm-mount-ext4-thin"),
+        sanity("sanity, nfs", "nfs-mount").exporting(),
+        sanity("sanity, images on nfs", "nfs-image").exporting(),
         test("kubelet", "6G", &kubelet, &[LONGEST_GO, "-driver=lvm"]),
+        test("kubelet, nfs", "6G", &kubelet, &[LONGEST_GO, "-driver=nfs"]).exporting(),
     ])
 }
 
-/// The backends' contract and faults, and our own checker on the CSI driver.
+/// The backends' contract and faults, and our own checker on the CSI drivers.
 fn from_cargo(extent: Extent) -> Outcome<Vec<Test>> {
     let (lvm, nfs) = (built("becket-backends", "lvm")?, built("becket-backends", "nfs")?);
     let areas = built("becket-tests", "end_to_end")?;
@@ -93,12 +105,15 @@ fn from_cargo(extent: Extent) -> Outcome<Vec<Test>> {
         test("contract of thick volumes", "6G", &lvm, &["--test-threads=1", "thick_volumes_keep"]),
         test("contract of thin volumes", "6G", &lvm, &["--test-threads=1", "thin_volumes_keep"]),
         test("lvm, its own", "4G", &lvm, &["--test-threads=1", "lvm_"]),
-        test("nfs", "3G", &nfs, &["--test-threads=1"]),
+        test("nfs", "6G", &nfs, &["--test-threads=1", "--skip", "images_on_nfs_keep"]),
+        test("contract of images on nfs", "6G", &nfs, &["--test-threads=1", "images_on_nfs_keep"]),
         test("the documents", "8G", &areas, &["--test-threads=1", "documents::the_page_on"]),
     ];
     if extent == Extent::Whole {
         let checker = ["the_checker_finds_nothing_in_lvm", "encrypted::", "--nocapture"];
         tests.push(test("check csi, encrypted", "9G", &areas, &checker));
+        let checker = ["the_checker_finds_nothing_in_nfs", "--nocapture"];
+        tests.push(test("check csi, nfs", "6G", &areas, &checker).exporting());
     }
     Ok(tests)
 }
@@ -106,7 +121,7 @@ fn from_cargo(extent: Extent) -> Outcome<Vec<Test>> {
 fn test(name: &'static str, memory: &'static str, program: &Path, arguments: &[&str]) -> Test {
     let arguments = arguments.iter().map(OsString::from);
     let command = [program.into()].into_iter().chain(arguments).collect();
-    Test { name, memory, command }
+    Test { name, memory, exporting: false, command }
 }
 
 /// The test program of this name, built.
@@ -144,12 +159,19 @@ fn carry_out(tests: Vec<Test>, binary: &Path) -> Vec<String> {
 }
 
 impl Test {
+    /// In a guest whose NFS server exports a filesystem.
+    fn exporting(self) -> Test {
+        let shell = ["sh", "-c", EXPORTING, "sh"].map(OsString::from);
+        Test { exporting: true, command: shell.into_iter().chain(self.command).collect(), ..self }
+    }
+
     fn carry_out(&self, binary: &Path) -> Outcome {
         eprintln!("xtask: in a guest: {}", self.name);
         let started = Instant::now();
         let options = Options {
             memory: self.memory.to_owned(),
             variables: vec![("BECKET".into(), binary.into())],
+            nfs_server: self.exporting,
             timeout: LONGEST,
             ..Options::default()
         };

@@ -8,7 +8,9 @@ mod devices;
 
 use crate::medium;
 use crate::store::{self, DATA, Files, Stored};
-use becket_core::backend::{Abilities, Backend, From, Hold, Medium, Place, Source, Space};
+use becket_core::backend::{
+    Abilities, Backend, From, Hold, IMAGE_ON_SERVER, Medium, Place, Source, Space,
+};
 use becket_core::catalog::Catalog;
 use becket_core::progress::Progress;
 use becket_core::record::{Content, Provisioning, SnapshotRecord, VolumeRecord};
@@ -80,7 +82,7 @@ impl Backend for Image {
         progress: &dyn Progress,
     ) -> Result<()> {
         let dir = store::expect::<VolumeRecord>(pool, &volume.name, Place::Preparing)?;
-        let image = new_image(&dir)?;
+        let image = new_image(pool, &dir)?;
         let share = volume.provisioning == Provisioning::Thin;
         let (place, flags) = (Place::Ready, OFlags::RDONLY);
         let source = match from {
@@ -142,22 +144,7 @@ impl Backend for Image {
         place: Place,
         hold: Hold,
     ) -> Result<Source> {
-        let autoclear = hold == Hold::WhileUsed;
-        let label = if autoclear { String::new() } else { pool.label_of(&volume.name).staged() };
-        let device = match attached(pool, volume, place, false)? {
-            Some(device) => {
-                if !autoclear {
-                    device.hold(&label)?;
-                }
-                device
-            }
-            None => {
-                let image = open_image::<VolumeRecord>(pool, &volume.name, place, OFlags::RDWR)?;
-                let options = loop_device::Options { readonly: false, autoclear, label: &label };
-                loop_device::attach(&image.file, &image.path, options)?
-            }
-        };
-        Ok(Source::Block { device: device.path(), holder: device.into_file() })
+        attach(pool, volume, place, hold, |_| Ok(()))
     }
 
     /// A second device on the same image: the kernel lets a device be written to through a read-only
@@ -214,22 +201,57 @@ impl Backend for Image {
     ) -> Result<()> {
         let dir = store::expect::<SnapshotRecord>(pool, &snapshot.name, Place::Preparing)?;
         let source = open_image::<VolumeRecord>(pool, &volume.name, Place::Ready, OFlags::RDONLY)?;
-        let image = new_image(&dir)?;
+        let image = new_image(pool, &dir)?;
         fill(&source, &image, true, snapshot.name.as_str(), progress)?;
         image.file.sync_all().map_err(|error| failed("sync", &image, error))
     }
 }
 
-fn open_image<R: Stored>(pool: &Pool, name: &Name, place: Place, flags: OFlags) -> Result<Medium> {
-    let dir = store::expect::<R>(pool, name, place)?;
-    let path = dir.path().join(DATA);
-    let file =
-        dir.open_file(DATA, flags | OFlags::NOFOLLOW).map_err(|error| match error.errno {
-            Errno::NOENT => {
-                Error::new(Kind::WrongState, format!("image `{}` is missing", path.display()))
-                    .hint("nothing was changed; look for it before you do anything else")
+/// Attaches the volume's image to a device, unless it is. A new device is attached once `claim` has seen to
+/// it that nobody else has the image: what it does to the open file lasts as long as the device does.
+pub(crate) fn attach(
+    pool: &Pool,
+    volume: &VolumeRecord,
+    place: Place,
+    hold: Hold,
+    claim: impl FnOnce(&Medium) -> Result<()>,
+) -> Result<Source> {
+    let autoclear = hold == Hold::WhileUsed;
+    let label = if autoclear { String::new() } else { pool.label_of(&volume.name).staged() };
+    let device = match attached(pool, volume, place, false)? {
+        Some(device) => {
+            if !autoclear {
+                device.hold(&label)?;
             }
-            _ => error.into(),
+            device
+        }
+        None => {
+            let image = open_image::<VolumeRecord>(pool, &volume.name, place, OFlags::RDWR)?;
+            claim(&image)?;
+            let options = loop_device::Options { readonly: false, autoclear, label: &label };
+            loop_device::attach(&image.file, &image.path, options)?
+        }
+    };
+    Ok(Source::Block { device: device.path(), holder: device.into_file() })
+}
+
+pub(crate) fn open_image<R: Stored>(
+    pool: &Pool,
+    name: &Name,
+    place: Place,
+    flags: OFlags,
+) -> Result<Medium> {
+    let dir = store::expect::<R>(pool, name, place)?;
+    let path = dir.path().join(name_in(pool));
+    let file =
+        dir.open_file(name_in(pool), flags | OFlags::NOFOLLOW).map_err(|error| {
+            match error.errno {
+                Errno::NOENT => {
+                    Error::new(Kind::WrongState, format!("image `{}` is missing", path.display()))
+                        .hint("nothing was changed; look for it before you do anything else")
+                }
+                _ => error.into(),
+            }
         })?;
     let found = point::look_at(file.as_fd(), &path)?;
     match found.kind {
@@ -239,10 +261,16 @@ fn open_image<R: Stored>(pool: &Pool, name: &Name, place: Place, flags: OFlags) 
     }
 }
 
-fn new_image(dir: &Dir) -> Result<Medium> {
-    let file =
-        dir.open_file(DATA, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW)?;
-    Ok(Medium { file, path: dir.path().join(DATA), size: 0 })
+fn new_image(pool: &Pool, dir: &Dir) -> Result<Medium> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+    let file = dir.open_file(name_in(pool), flags)?;
+    Ok(Medium { file, path: dir.path().join(name_in(pool)), size: 0 })
+}
+
+/// The name of the pool's image files. On a server it is another one, by which whoever looks for an image
+/// of this node knows not to ask.
+fn name_in(pool: &Pool) -> &'static str {
+    if pool.shared { IMAGE_ON_SERVER } else { DATA }
 }
 
 /// Copies `source` into the empty `image`, by sharing blocks where `share` asks for it and the

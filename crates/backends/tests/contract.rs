@@ -44,6 +44,7 @@ fn ground<B: Backend + Copy + 'static>(medium: &Medium, backend: B) -> Ground {
         place: None,
         root,
         limits,
+        limit: (!limits).then_some("none"),
         thick: backend.name() == "image",
         keep: Box::new(scratch),
     }

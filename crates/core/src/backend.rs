@@ -65,6 +65,10 @@ pub struct Medium {
     pub size: u64,
 }
 
+/// The name of image files on a file server, and of no others: what is known of a device with such a file
+/// is what the kernel tells without asking the server.
+pub const IMAGE_ON_SERVER: &str = "image-on-server";
+
 /// How an attached device lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hold {
@@ -82,7 +86,7 @@ pub struct Abilities {
     pub limits: bool,
     /// True when snapshots and clones share blocks and take no time.
     pub shares_blocks: bool,
-    /// True when a snapshot of a volume in use is one moment of it.
+    /// True when a snapshot of a volume in use is one moment of it. Directories cannot have that.
     pub snapshots_in_use: bool,
     /// True when a snapshot can be taken of a filesystem that is held still already, which is what it takes
     /// to cut several volumes in use at one moment.
@@ -138,6 +142,16 @@ pub trait Backend: Send + Sync {
         false
     }
 
+    /// The text with paths that only this process knows put into the words that people know.
+    fn in_words(&self, text: String) -> String {
+        text
+    }
+
+    /// True when another node has the volume attached, which can have one user only.
+    fn used_elsewhere(&self, _pool: &Pool, _volume: &VolumeRecord) -> Result<bool> {
+        Ok(false)
+    }
+
     /// How a share that is no pool's is mounted.
     fn share(&self, _share: &Share) -> Result<RemoteMount> {
         Err(Error::new(
@@ -151,6 +165,11 @@ pub trait Backend: Send + Sync {
 
     /// What its volumes can hold; the first is the default.
     fn contents(&self) -> &'static [Content];
+
+    /// What a volume with these parameters holds that does not say.
+    fn default_content(&self, _parameters: &BTreeMap<String, String>) -> Content {
+        self.contents().first().copied().unwrap_or(Content::Directory)
+    }
 
     /// What this pool can do.
     fn abilities(&self, pool: &Pool) -> Result<Abilities>;

@@ -60,6 +60,8 @@ pub struct Ground {
     pub contents: Vec<Content>,
     /// True when a size is enforced here.
     pub limits: bool,
+    /// What a volume says of its limit, where it has to say something.
+    pub limit: Option<&'static str>,
     /// True when volumes can be thick here.
     pub thick: bool,
     /// Dropped last; unmounts and removes what the ground is made of.
@@ -144,10 +146,14 @@ impl Ground {
         };
         let mut new = NewVolume::new(named(name), size);
         new.content = Some(content);
-        if !self.limits {
-            new.parameters.insert("limit".into(), "none".into());
-        }
+        self.ask_for_limit(&mut new);
         new
+    }
+
+    fn ask_for_limit(&self, new: &mut NewVolume) {
+        if let Some(limit) = self.limit {
+            new.parameters.insert("limit".into(), limit.into());
+        }
     }
 
     fn create(&self, name: &str, content: Content) -> VolumeRecord {
@@ -230,6 +236,12 @@ impl Ground {
     /// The first content, which stands for all where the content makes no difference.
     fn any(&self) -> Content {
         self.contents[0]
+    }
+
+    /// True when a volume in use is copied as it is at one moment.
+    fn copies_in_use(&self) -> bool {
+        let abilities = self.backend.abilities(&self.pool()).unwrap();
+        abilities.snapshots_in_use && self.any() != Content::Directory
     }
 
     /// The contents that are mounted.

@@ -50,7 +50,8 @@ pub struct Observed {
     pub staging: Spot,
     /// What is at the target path.
     pub target: Spot,
-    /// Mounts of this volume elsewhere than at the two paths.
+    /// Mounts of this volume elsewhere than at the two paths, and the node that has it, where that is
+    /// another one.
     pub elsewhere: usize,
     /// True when the volume is attached to a device.
     pub attached: bool,

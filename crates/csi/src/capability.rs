@@ -64,21 +64,23 @@ impl Capability {
         }
     }
 
-    /// `Invalid` when no volume of the driver can be used like this.
-    pub fn suits(&self, driver: Driver) -> Result<()> {
+    /// `Invalid` when no volume of the driver can be used like this that holds `usual` where the capability
+    /// leaves that open.
+    pub fn suits(&self, driver: Driver, usual: Content) -> Result<()> {
         let refuse = |what: String| Err(Error::new(Kind::Invalid, what));
-        if self.shared_by_nodes() && !driver.is_shared() {
+        // The words are read for what the volume would hold.
+        let content = self.content(driver)?.unwrap_or(usual);
+        // Every node mounts a server's directory; an image on it is one node's at a time.
+        let shared = driver.is_shared() && content == Content::Directory;
+        if self.shared_by_nodes() && !shared {
             let mode = self.mode.as_str_name();
-            return refuse(format!("access mode {mode} is not possible: volumes are on one node"));
+            let one = "a volume with a filesystem of its own is used by one node at a time";
+            let why = if driver.is_shared() { one } else { "volumes are on one node" };
+            return refuse(format!("access mode {mode} is not possible: {why}"));
         }
         if self.block && !driver.has_block() {
             return refuse(format!("`{}` has no raw block volumes", driver.name()));
         }
-        // The words are read for what the volume would hold.
-        let content = match self.content(driver)? {
-            Some(content) => content,
-            None => driver.filesystems()[0],
-        };
         MountFlags::read(&self.flags, content)?;
         self.group().map(drop)
     }
@@ -93,7 +95,7 @@ impl Capability {
 
     /// `WrongState` when the volume, which holds `content`, cannot be used like this.
     pub fn fits(&self, driver: Driver, content: Content) -> Result<()> {
-        self.suits(driver)?;
+        self.suits(driver, content)?;
         let block = content == Content::Block;
         let fits =
             block == self.block && self.content(driver)?.is_none_or(|wanted| wanted == content);
@@ -197,6 +199,20 @@ mod tests {
     }
 
     #[test]
+    fn a_servers_directory_is_shared_by_nodes_and_an_image_on_it_is_not() {
+        for (mode, shared) in [(Mode::SingleNodeWriter, false), (Mode::MultiNodeMultiWriter, true)]
+        {
+            let open = Capability::read(Some(&mount("", mode, &[]))).unwrap();
+            let typed = Capability::read(Some(&mount("ext4", mode, &[]))).unwrap();
+            assert!(open.suits(Driver::Nfs, Content::Directory).is_ok());
+            assert_eq!(open.suits(Driver::Nfs, Content::Ext4).is_err(), shared);
+            assert_eq!(typed.suits(Driver::Nfs, Content::Directory).is_err(), shared);
+            assert_eq!(open.fits(Driver::Nfs, Content::Xfs).is_err(), shared);
+            assert_eq!(typed.fits(Driver::Nfs, Content::Ext4).is_err(), shared);
+        }
+    }
+
+    #[test]
     fn each_driver_has_what_it_can_honestly_have() {
         let block = VolumeCapability {
             access_type: Some(AccessType::Block(BlockVolume {})),
@@ -212,8 +228,9 @@ mod tests {
             (block, true, false),
         ] {
             let capability = Capability::read(Some(&capability)).unwrap();
-            assert_eq!(capability.suits(Driver::Image).is_ok(), image, "{capability:?}");
-            assert_eq!(capability.suits(Driver::Directory).is_ok(), directory, "{capability:?}");
+            let suits = |driver: Driver| capability.suits(driver, driver.filesystems()[0]).is_ok();
+            assert_eq!(suits(Driver::Image), image, "{capability:?}");
+            assert_eq!(suits(Driver::Directory), directory, "{capability:?}");
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::driver::Driver;
 use crate::identifier;
 use becket_backends::directory::{LIMIT, TEMPLATE};
 use becket_backends::lvm::{LVCREATE_OPTIONS, WIPE};
-use becket_backends::nfs::{CLAIM, NAMESPACE, ON_DELETE, SUBDIRECTORY};
+use becket_backends::nfs::{CLAIM, HARD, NAMESPACE, ON_DELETE, SUBDIRECTORY};
 use becket_core::encryption::ENCRYPTION;
 use becket_core::engine::ON_UNMOUNT;
 use becket_core::error::shown;
@@ -92,6 +92,12 @@ impl Class {
         }
     }
 
+    /// What a volume holds that nobody says anything of.
+    pub fn usual(&self, driver: Driver) -> Content {
+        let hard = driver == Driver::Nfs && self.parameters.get(LIMIT).is_some_and(|is| is == HARD);
+        if hard { Content::Ext4 } else { driver.filesystems()[0] }
+    }
+
     /// The pool: the one it names, or the driver's own.
     pub fn pool(&self, driver: Driver) -> Result<Name> {
         self.named_pool.clone().map_or_else(|| identifier::pool(driver, None), Ok)
@@ -102,7 +108,7 @@ fn known(driver: Driver) -> &'static [&'static str] {
     match driver {
         Driver::Image => &[POOL, PROVISIONING, FILESYSTEM],
         Driver::Directory => &[POOL, LIMIT, TEMPLATE, ON_UNMOUNT],
-        Driver::Nfs => &[POOL, LIMIT, SUBDIRECTORY, ON_DELETE],
+        Driver::Nfs => &[POOL, LIMIT, FILESYSTEM, SUBDIRECTORY, ON_DELETE],
         Driver::Lvm => &[POOL, PROVISIONING, FILESYSTEM, LVCREATE_OPTIONS, WIPE, ENCRYPTION],
     }
 }

@@ -59,7 +59,9 @@ impl Driver {
     pub fn filesystems(self) -> &'static [Content] {
         match self {
             Driver::Image | Driver::Lvm => &[Content::Ext4, Content::Xfs, Content::Btrfs],
-            Driver::Directory | Driver::Nfs => &[Content::Directory],
+            Driver::Directory => &[Content::Directory],
+            // Those with a filesystem of their own are images, for which a class asks by a hard limit.
+            Driver::Nfs => &[Content::Directory, Content::Ext4, Content::Xfs, Content::Btrfs],
         }
     }
 

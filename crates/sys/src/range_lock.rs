@@ -24,6 +24,17 @@ pub fn attempt(file: &File, place: u64, shared: bool, name: &Path) -> Result<boo
     }
 }
 
+/// True when somebody else has the byte at `place`, by another open file than `file`.
+pub fn is_held(file: &File, place: u64, name: &Path) -> Result<bool> {
+    let mut lock = range(libc::F_WRLCK, (place >> 1) as libc::off_t, 1);
+    // SAFETY: the descriptor is open for the whole call, and the pointer is to an initialised `flock`,
+    // which is all that the kernel writes to.
+    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) } {
+        0 => Ok(lock.l_type != libc::F_UNLCK as libc::c_short),
+        _ => Err(std::io::Error::last_os_error()).on("look at the locks of", name),
+    }
+}
+
 /// Gives back all locks of the open file, also those that other processes hold by copies of it.
 pub fn release(file: &File) -> std::io::Result<()> {
     // Length 0 is to the end.
@@ -36,16 +47,21 @@ fn set(
     start: libc::off_t,
     length: libc::off_t,
 ) -> std::io::Result<()> {
+    let lock = range(kind, start, length);
+    // SAFETY: the descriptor is open for the whole call, and the pointer is to an initialised `flock`
+    // that the kernel only reads for this command.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
+    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+fn range(kind: libc::c_int, start: libc::off_t, length: libc::off_t) -> libc::flock {
     // SAFETY: `flock` is plain data, of which all zeros is a valid value.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
     lock.l_type = kind as libc::c_short;
     lock.l_whence = libc::SEEK_SET as libc::c_short;
     lock.l_start = start;
     lock.l_len = length;
-    // SAFETY: the descriptor is open for the whole call, and the pointer is to an initialised `flock`
-    // that the kernel only reads for this command.
-    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
-    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    lock
 }
 
 #[cfg(test)]
@@ -60,6 +76,8 @@ mod tests {
         let lock = |file: &File, at, shared| attempt(file, at, shared, place.path()).unwrap();
         assert!(lock(&one, u64::MAX, false));
         assert!(!lock(&other, u64::MAX, false) && !lock(&other, u64::MAX, true));
+        let held = |file: &File, at| is_held(file, at, place.path()).unwrap();
+        assert!(held(&other, u64::MAX) && !held(&one, u64::MAX) && !held(&other, 4));
         assert!(lock(&other, 4, false));
         drop(one);
         assert!(lock(&other, u64::MAX, true) && lock(&open(), u64::MAX, true));

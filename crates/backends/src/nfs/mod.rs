@@ -1,17 +1,20 @@
-//! `nfs`: a pool is an export of a file server, a volume a directory in it.
+//! `nfs`: a pool is an export of a file server, a volume a directory in it, or an image file on it where
+//! its size is to be a limit.
 //!
 //! The pool itself is on the server, laid out as any pool of directories, so every node that makes the
 //! pool of the same server and share has the same one. A workload's mount is one of the volume's own
 //! directory and not of the pool. Nothing here is touched by a process that serves others: [`Nfs::apart`]
 //! is what those have, which only tells the way; [`Nfs::here`] is what the expendable process has.
 
+mod image;
 mod parameters;
 mod subdirectory;
 mod way;
 
-pub use parameters::{CLAIM, NAMESPACE, ON_DELETE, SUBDIRECTORY};
+pub use parameters::{CLAIM, HARD, NAMESPACE, ON_DELETE, SUBDIRECTORY};
 pub use way::{OPTIONS, SERVER, SHARE, VERSION};
 
+use crate::image::Image;
 use crate::store::{self, DATA, Files, Stored};
 use becket_core::backend::{Abilities, Backend, From, Hold, Medium, Place, Source, Space};
 use becket_core::catalog::Catalog;
@@ -24,25 +27,27 @@ use becket_core::{Error, Kind, Name, Pool, Result};
 use becket_sys::beneath::Dir;
 use becket_sys::point::Point;
 use becket_sys::{Errno, mountinfo, tree};
+use image::{Opened, is_image, may_be_image};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use way::Way;
 
 /// The backend.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Nfs {
     here: bool,
+    opened: Opened,
 }
 
 impl Nfs {
     /// For processes that serve others: they hand every operation on.
     pub fn apart() -> Nfs {
-        Nfs { here: false }
+        Nfs { here: false, opened: Opened::default() }
     }
 
     /// For the expendable process.
     pub fn here() -> Nfs {
-        Nfs { here: true }
+        Nfs { here: true, opened: Opened::default() }
     }
 }
 
@@ -50,6 +55,9 @@ impl Nfs {
 const OPEN_TO_ALL: u32 = 0o777;
 
 const VOLUMES: &str = "volumes";
+
+const CATALOG: &Files =
+    &Files { release: |_| Ok(()), settle: subdirectory::settle, part: subdirectory::part };
 
 impl Backend for Nfs {
     fn name(&self) -> &'static str {
@@ -84,6 +92,9 @@ impl Backend for Nfs {
     }
 
     fn remote_name(&self, pool: &Pool, volume: &VolumeRecord) -> Result<Option<PathBuf>> {
+        if is_image(volume.content) {
+            return Ok(None);
+        }
         let way = Way::of_pool(&pool.record.parameters)?;
         Ok(Some(way.source(&subdirectory::place(pool, volume)?).into()))
     }
@@ -93,7 +104,15 @@ impl Backend for Nfs {
             return false;
         };
         let below = |path: &str| source.starts_with(way.source(path));
-        below(&data_path(volume)) || (below("") && !below(VOLUMES))
+        may_be_image(volume, source) || below(&data_path(volume)) || (below("") && !below(VOLUMES))
+    }
+
+    fn in_words(&self, text: String) -> String {
+        self.images_in_words(text)
+    }
+
+    fn used_elsewhere(&self, pool: &Pool, volume: &VolumeRecord) -> Result<bool> {
+        Ok(is_image(volume.content) && self.has_other_user(pool, volume)?)
     }
 
     fn share(&self, share: &Share) -> Result<RemoteMount> {
@@ -103,11 +122,18 @@ impl Backend for Nfs {
     }
 
     fn catalog(&self) -> &dyn Catalog {
-        &Files { release: |_| Ok(()), settle: subdirectory::settle, part: subdirectory::part }
+        CATALOG
     }
 
     fn contents(&self) -> &'static [Content] {
-        &[Content::Directory]
+        &[Content::Directory, Content::Ext4, Content::Xfs, Content::Btrfs]
+    }
+
+    fn default_content(&self, parameters: &BTreeMap<String, String>) -> Content {
+        match parameters.get(parameters::LIMIT).is_some_and(|limit| limit == HARD) {
+            true => Content::Ext4,
+            false => Content::Directory,
+        }
     }
 
     fn abilities(&self, pool: &Pool) -> Result<Abilities> {
@@ -115,7 +141,8 @@ impl Backend for Nfs {
         Ok(Abilities {
             limits: false,
             shares_blocks,
-            snapshots_in_use: false,
+            // Of images: directories that are in use are never copied.
+            snapshots_in_use: true,
             snapshots_while_frozen: false,
             ranges: false,
         })
@@ -125,13 +152,19 @@ impl Backend for Nfs {
         store::pool_space(pool)
     }
 
-    fn allocated(&self, _pool: &Pool, _volume: &VolumeRecord) -> Result<u64> {
-        // Nobody counts what is in a directory.
-        Ok(0)
+    fn allocated(&self, pool: &Pool, volume: &VolumeRecord) -> Result<u64> {
+        match is_image(volume.content) {
+            true => image::allocated(pool, &*self.images(pool)?, volume),
+            // Nobody counts what is in a directory.
+            false => Ok(0),
+        }
     }
 
     fn check(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()> {
         parameters::check(volume)?;
+        if is_image(volume.content) {
+            return self.images(pool).map(drop);
+        }
         subdirectory::refuse_taken(pool, volume)
     }
 
@@ -142,6 +175,9 @@ impl Backend for Nfs {
         from: Option<&From>,
         progress: &dyn Progress,
     ) -> Result<()> {
+        if is_image(volume.content) {
+            return Image.build(&*self.images(pool)?, volume, from, progress);
+        }
         let data = new_data::<VolumeRecord>(pool, &volume.name)?;
         let origin = match from {
             None => return Ok(()),
@@ -158,21 +194,38 @@ impl Backend for Nfs {
         snapshot: &SnapshotRecord,
         progress: &dyn Progress,
     ) -> Result<()> {
+        if is_image(volume.content) {
+            return Image.copy_to_snapshot(&*self.images(pool)?, volume, snapshot, progress);
+        }
         let data = new_data::<SnapshotRecord>(pool, &snapshot.name)?;
         copy_tree(&subdirectory::open(pool, volume)?, &data, &snapshot.name, progress)
     }
 
-    fn grow(&self, _pool: &Pool, _volume: &VolumeRecord, _before: u64) -> Result<()> {
-        Ok(())
+    fn grow(&self, pool: &Pool, volume: &VolumeRecord, before: u64) -> Result<()> {
+        match is_image(volume.content) {
+            true => Image.grow(&*self.images(pool)?, volume, before),
+            false => Ok(()),
+        }
     }
 
     fn stored(&self, pool: &Pool, volume: &VolumeRecord) -> Result<u64> {
+        if is_image(volume.content) {
+            return Image.stored(&*self.images(pool)?, volume);
+        }
         // Opened, so that a missing one is told.
         subdirectory::open(pool, volume)?;
         Ok(volume.size)
     }
 
-    fn medium(&self, _: &Pool, _: &VolumeRecord, _: Place) -> Result<Option<Medium>> {
+    fn medium(&self, pool: &Pool, volume: &VolumeRecord, place: Place) -> Result<Option<Medium>> {
+        match is_image(volume.content) {
+            true => Image.medium(&*self.images(pool)?, volume, place),
+            false => Ok(None),
+        }
+    }
+
+    /// None that another process could use: the mount goes with this one.
+    fn lasting_path(&self, _pool: &Pool, _volume: &VolumeRecord) -> Result<Option<PathBuf>> {
         Ok(None)
     }
 
@@ -180,9 +233,12 @@ impl Backend for Nfs {
         &self,
         pool: &Pool,
         volume: &VolumeRecord,
-        _place: Place,
-        _hold: Hold,
+        place: Place,
+        hold: Hold,
     ) -> Result<Source> {
+        if is_image(volume.content) {
+            return self.attach_image(pool, volume, place, hold);
+        }
         // Opened, so that a missing one or a link in its place is told from a server's refusal.
         subdirectory::open(pool, volume)?;
         let way = Way::of_pool(&pool.record.parameters)?;
@@ -190,22 +246,31 @@ impl Backend for Nfs {
         Ok(Source::Remote(way.mount_of(&subdirectory::place(pool, volume)?, address)))
     }
 
-    fn devices(&self, _pool: &Pool, _volume: &VolumeRecord, _place: Place) -> Result<Vec<PathBuf>> {
-        Ok(Vec::new())
+    fn devices(&self, pool: &Pool, volume: &VolumeRecord, place: Place) -> Result<Vec<PathBuf>> {
+        match is_image(volume.content) {
+            true => Image.devices(&*self.images(pool)?, volume, place),
+            false => Ok(Vec::new()),
+        }
     }
 
-    fn detach(&self, _pool: &Pool, _volume: &VolumeRecord) -> Result<()> {
-        Ok(())
+    fn detach(&self, pool: &Pool, volume: &VolumeRecord) -> Result<()> {
+        match is_image(volume.content) {
+            true => Image.detach(&*self.images(pool)?, volume),
+            false => Ok(()),
+        }
     }
 
-    /// The mount table alone is asked: it tells what of which server a mount shows.
+    /// Of a directory the mount table alone is asked: it tells what of which server a mount shows.
     fn is_at(
         &self,
         pool: &Pool,
         volume: &VolumeRecord,
         point: &Point,
-        _below: Option<&str>,
+        below: Option<&str>,
     ) -> Result<bool> {
+        if is_image(volume.content) {
+            return Image.is_at(&*self.images(pool)?, volume, point, below);
+        }
         let name = self.remote_name(pool, volume)?;
         let table = mountinfo::read()?;
         let entry = table.into_iter().find(|entry| entry.id == point.mount_id);

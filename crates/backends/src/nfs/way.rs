@@ -168,6 +168,34 @@ impl Way {
     /// How the export is mounted for our own work: it gives up in time, and believes nothing that another
     /// node may have changed.
     pub(super) fn mount_of_ours(&self, address: IpAddr) -> RemoteMount {
+        let mut options = self.unbelieving(address);
+        options.push(("softerr".to_owned(), None));
+        // Tenths of a second until a request is sent again, and how often that is done.
+        options.extend([word("timeo", "50"), word("retrans", "2")]);
+        self.mount("", options, address)
+    }
+
+    /// How the export is mounted for images, whose filesystems would be damaged by what gives up. Only a
+    /// server that keeps locks itself, and takes no more from who has lost one, can keep an image on one
+    /// node: `WrongState` for others.
+    pub(super) fn mount_of_images(&self, address: IpAddr) -> Result<RemoteMount> {
+        let own = |(key, _): &(&str, Option<&str>)| matches!(*key, "nolock" | "local_lock");
+        if self.version.as_deref() == Some("3") || self.flags.options().iter().any(own) {
+            return Err(Error::new(
+                Kind::WrongState,
+                format!("`{}` cannot keep an image on one node", self.source("")),
+            )
+            .hint("`limit: hard` takes NFS 4 with the server's own locks"));
+        }
+        let mut options = self.unbelieving(address);
+        options.push(("hard".to_owned(), None));
+        let mut mount = self.mount("", options, address);
+        mount.versions.retain(|version| !version.contains(&word("vers", "3")));
+        Ok(mount)
+    }
+
+    /// What a mount takes that believes nothing that another node may have changed.
+    fn unbelieving(&self, address: IpAddr) -> Vec<RemoteOption> {
         let kept = [
             "nolock",
             "lock",
@@ -180,11 +208,8 @@ impl Way {
         ];
         let mut options = vec![word("addr", &address.to_string())];
         options.extend(owned(&self.flags).filter(|(key, _)| kept.contains(&key.as_str())));
-        options.push(("softerr".to_owned(), None));
-        // Tenths of a second until a request is sent again, and how often that is done.
-        options.extend([word("timeo", "50"), word("retrans", "2")]);
         options.extend([word("actimeo", "0"), word("lookupcache", "none")]);
-        self.mount("", options, address)
+        options
     }
 
     fn mount(&self, below: &str, options: Vec<RemoteOption>, address: IpAddr) -> RemoteMount {

@@ -148,6 +148,7 @@ impl Group {
             pool: new.name,
             root,
             limits: true,
+            limit: None,
             thick: !thin,
             place: None,
             keep: Box::new(self),

@@ -7,6 +7,7 @@
 mod contract;
 mod faults;
 mod hanging;
+mod images;
 mod kills;
 mod life;
 mod places;
@@ -81,6 +82,13 @@ pub(crate) fn pool_at(share: &str, more: &[(&str, &str)]) -> NewPool {
     for (key, value) in given.iter().chain(more) {
         new.parameters.insert((*key).to_owned(), (*value).to_owned());
     }
+    new
+}
+
+/// A volume that is an image file of 64 MiB.
+pub(crate) fn image(name: &str) -> NewVolume {
+    let mut new = NewVolume::new(named(name), 64 << 20);
+    new.parameters.insert("limit".to_owned(), "hard".to_owned());
     new
 }
 

@@ -58,6 +58,12 @@ impl Server {
         self.resume_with("");
     }
 
+    /// Brings it back and gives its clients the time to claim their locks back, as servers do.
+    pub(crate) fn resume_with_grace(&self) {
+        must("exportfs -ra");
+        must("rpc.nfsd --grace-time 10 --lease-time 10 4");
+    }
+
     /// Brings it back with more options of rpc.nfsd.
     pub(crate) fn resume_with(&self, options: &str) {
         must("exportfs -ra");
@@ -95,8 +101,8 @@ fn able() -> bool {
 
 fn set_up() -> bool {
     must(&format!(
-        "mkdir -p {ROOT} && truncate -s 2G /tmp/becket-nfs.image && mkfs.xfs -q -f /tmp/becket-nfs.image \
-         && mount -o loop /tmp/becket-nfs.image {ROOT} && chmod 755 {ROOT} \
+        "mkdir -p {ROOT} && truncate -s 4G /tmp/becket-nfs.image && mkfs.xfs -q -f /tmp/becket-nfs.image \
+         && mount -o loop,discard /tmp/becket-nfs.image {ROOT} && chmod 755 {ROOT} \
          && mkdir -p {ROOT}/squashed {ROOT}/readonly && mount -t tmpfs tmpfs {ROOT}/squashed \
          && mount -t tmpfs tmpfs {ROOT}/readonly && chmod 777 {ROOT}/squashed"
     ));

@@ -17,9 +17,7 @@ pub(super) const CHECKS: &[Check] = &[
 pub(super) fn copy_of(ground: &Ground, kind: OriginKind, origin: &str, name: &str) -> NewVolume {
     let mut new = NewVolume::new(named(name), 0);
     new.origin = Some(Origin::named(kind, named(origin)));
-    if !ground.limits {
-        new.parameters.insert("limit".into(), "none".into());
-    }
+    ground.ask_for_limit(&mut new);
     new
 }
 

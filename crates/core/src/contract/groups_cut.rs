@@ -158,11 +158,10 @@ fn a_group_is_one_moment_of_all(ground: &Ground) {
 
 fn one_in_use_is_enough_for_its_own_rules(ground: &Ground) {
     pair(ground);
-    let abilities = ground.backend.abilities(&ground.pool()).unwrap();
     ground.stage("a");
     let (engine, members) = (ground.engine(), members("g", &["b", "a"]));
     let taken = engine.create_group_snapshot(&ground.pool, &named("g"), &members);
-    match abilities.snapshots_in_use {
+    match ground.copies_in_use() {
         true => drop(must(taken, "take a group of which one is in use")),
         false => {
             refused(taken, Kind::WrongState, "a group of a directory in use");

@@ -41,8 +41,7 @@ fn expect_log(file: &Path, least: u64) {
 }
 
 fn a_volume_in_use_is_copied_at_one_moment(ground: &Ground) {
-    let abilities = ground.backend.abilities(&ground.pool()).unwrap();
-    if !abilities.snapshots_in_use {
+    if !ground.copies_in_use() {
         return;
     }
     for content in ground.mountable() {
@@ -97,8 +96,7 @@ fn a_volume_in_use_is_copied_at_one_moment(ground: &Ground) {
 }
 
 fn where_that_is_impossible_it_is_refused(ground: &Ground) {
-    let abilities = ground.backend.abilities(&ground.pool()).unwrap();
-    if abilities.snapshots_in_use {
+    if ground.copies_in_use() {
         return;
     }
     ground.create("v", ground.any());

@@ -221,7 +221,8 @@ fn wanted_record(
         From::Snapshot(snapshot) => snapshot.uuid,
         From::Volume(volume) => volume.uuid,
     });
-    let content = new.content.or(origin_content).unwrap_or(default_content(backend));
+    let content =
+        new.content.or(origin_content).unwrap_or_else(|| backend.default_content(&new.parameters));
     if let Some(origin_content) = origin_content.filter(|origin| *origin != content) {
         return Err(Error::new(
             Kind::Invalid,
@@ -267,10 +268,6 @@ fn wanted_record(
     })
 }
 
-fn default_content(backend: &dyn Backend) -> Content {
-    backend.contents().first().copied().unwrap_or(Content::Directory)
-}
-
 /// True when the volume that is there is what was asked for, its size aside. `origin` is what goes by
 /// the origin's name now: once that is gone, the name is all there is to compare.
 fn same(
@@ -280,7 +277,10 @@ fn same(
     backend: &dyn Backend,
     pool: &Pool,
 ) -> bool {
-    let open = if new.origin.is_some() { found.content } else { default_content(backend) };
+    let open = match new.origin {
+        Some(_) => found.content,
+        None => backend.default_content(&new.parameters),
+    };
     new.content.unwrap_or(open) == found.content
         && found.provisioning == new.provisioning.unwrap_or(backend.provisioning(pool))
         && same_origin(found.origin.as_ref(), new.origin.as_ref(), origin)

@@ -6,7 +6,7 @@
 
 use super::Engine;
 use super::observe::{is_on, loop_number};
-use super::steps::unmount_all;
+use super::remote::is_on_server;
 use crate::device_label::DeviceLabel;
 use crate::target::Target;
 use crate::{Error, Name, Result};
@@ -20,7 +20,7 @@ impl Engine {
         // Without the pool nothing can be staged either, so nobody is in our way.
         let opened = self.open(pool).ok();
         let _lock = opened.as_ref().map(|pool| self.lock_volume(pool, name)).transpose()?;
-        unmount_all(staging)?;
+        self.unmount_all_of(pool, staging)?;
         match self.say_unstaged(pool, name) {
             Ok(()) => self.let_go_unread(pool, name),
             Err(error) => kept(name, &error),
@@ -69,7 +69,8 @@ fn kept(name: &Name, error: &Error) {
 fn held(label: &DeviceLabel, name: &Name) -> Result<Vec<(LoopDevice, bool)>> {
     let mut held = Vec::new();
     for (number, file) in loop_device::attached()? {
-        if file.parent().and_then(Path::file_name) != Some(name.as_str().as_ref()) {
+        let own = file.parent().and_then(Path::file_name) == Some(name.as_str().as_ref());
+        if !own || is_on_server(&file) {
             continue;
         }
         let Some(device) = LoopDevice::open(number)? else { continue };

@@ -83,6 +83,7 @@ impl Engine {
             let mounts = mounts(backend, pool, &record)?;
             observed.elsewhere =
                 mounts.iter().filter(|entry| !known.contains(&entry.point)).count();
+            observed.elsewhere += usize::from(backend.used_elsewhere(pool, &record)?);
         }
         Ok((observed, Some(record)))
     }

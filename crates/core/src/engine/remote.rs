@@ -1,17 +1,21 @@
 //! Mounts of file servers: told from the mount table alone, and mended where the server has forgotten them.
 
-use super::steps::{in_use, stage_step, unmount_all, unmount_patiently};
+use super::apart::Operation;
+use super::observe::loop_number;
+use super::steps::{in_use, stage_step, unmount_all_while, unmount_patiently};
 use super::{Engine, Publication, Staging, refusal};
+use crate::backend::{Abilities, IMAGE_ON_SERVER};
 use crate::plan::Conflict;
 use crate::pool::Pool;
 use crate::record::VolumeRecord;
 use crate::target::Target;
 use crate::{Error, Kind, Name, Result};
+use becket_sys::loop_device;
 use becket_sys::mountinfo::{self, Entry};
 use becket_sys::point::Point;
 use becket_sys::{Errno, mount, rpc};
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(super) use super::apart::unmount;
@@ -27,6 +31,30 @@ pub(super) fn entry_of(point: &Point) -> Result<Option<Entry>> {
     }
     let table = mountinfo::read()?;
     Ok(table.into_iter().find(|entry| entry.id == point.mount_id && entry.is_nfs()))
+}
+
+/// The mount at the point of an image on a server, and the image's path as the kernel tells it: below a
+/// mount of the export that is attached nowhere. No server is asked.
+pub(super) fn image_at(point: &Point) -> Result<Option<(Entry, PathBuf)>> {
+    if ![0, loop_device::MAJOR].contains(&point.device.0) {
+        return Ok(None);
+    }
+    let files = loop_device::attached()?;
+    if !files.iter().any(|(_, file)| is_on_server(file)) {
+        return Ok(None);
+    }
+    let table = mountinfo::read()?;
+    let Some(entry) = table.into_iter().find(|entry| entry.id == point.mount_id) else {
+        return Ok(None);
+    };
+    let number = loop_number(&entry.source);
+    let behind = files.into_iter().find(|(found, _)| Some(*found) == number);
+    Ok(behind.filter(|(_, file)| is_on_server(file)).map(|(_, file)| (entry, file)))
+}
+
+/// True for a file behind a loop device that is an image on a server.
+pub(super) fn is_on_server(file: &Path) -> bool {
+    file.file_name() == Some(IMAGE_ON_SERVER.as_ref())
 }
 
 /// True when the server that the mount is of answers now.
@@ -66,7 +94,7 @@ impl Engine {
     pub(super) fn unstage_unasked(&self, pool: &Pool, name: &Name, staging: &Target) -> Result<()> {
         let _lock = self.lock_volume(pool, name)?;
         self.refuse_foreign(pool, name, staging)?;
-        unmount_all(staging)?;
+        self.unmount_all_of(pool.name(), staging)?;
         self.forget_words(pool, name, &staging.path())
     }
 
@@ -74,9 +102,23 @@ impl Engine {
     pub(super) fn withdraw_unasked(&self, pool: &Pool, name: &Name, target: &Target) -> Result<()> {
         let _lock = self.lock_volume(pool, name)?;
         self.refuse_foreign(pool, name, target)?;
-        unmount_all(target)?;
+        self.unmount_all_of(pool.name(), target)?;
         target.remove()?;
         self.forget_words(pool, name, &target.path())
+    }
+
+    /// [`unmount_all`](super::steps::unmount_all) of a volume of the pool, whose server may be gone.
+    pub(super) fn unmount_all_of(&self, pool: &Name, place: &Target) -> Result<()> {
+        unmount_all_while(place, &|| self.pool_answers(pool))
+    }
+
+    /// False when the pool is on a server that does not answer.
+    fn pool_answers(&self, pool: &Name) -> bool {
+        let asked = self.state().open_pool(pool).and_then(|pool| match self.apart(&pool) {
+            Some(apart) => apart.ask::<Abilities>(Operation::Abilities).map(drop),
+            None => self.backend(&pool)?.reach(&pool.record).map(drop),
+        });
+        !asked.is_err_and(|error| error.kind() == Kind::Unavailable)
     }
 
     /// `WrongState` when what is mounted at the place is not of the pool's share, or is another volume
@@ -86,8 +128,11 @@ impl Engine {
             return Ok(());
         };
         let backend = self.backend(pool)?;
-        let ours = entry_of(&point)?
-            .is_some_and(|entry| backend.may_be_mount_of(&pool.record, name, &entry.source));
+        let shown = match entry_of(&point)? {
+            Some(entry) => Some(entry.source),
+            None => image_at(&point)?.map(|(_, file)| file),
+        };
+        let ours = shown.is_some_and(|shown| backend.may_be_mount_of(&pool.record, name, &shown));
         match ours {
             true => Ok(()),
             false => {

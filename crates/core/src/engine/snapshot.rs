@@ -5,6 +5,7 @@ use super::apart::Operation;
 use super::encrypted::refuse_unfinished;
 use super::group::remove_if_incomplete;
 use super::observe::{at_rest, mounts};
+use super::steps::on_another_node;
 use crate::backend::{Backend, Place};
 use crate::catalog::Existence;
 use crate::pool::Pool;
@@ -148,6 +149,9 @@ pub(super) fn snapshot_record(name: &Name, volume: &VolumeRecord) -> SnapshotRec
 
 /// Makes sure that a copy of the volume is of one moment. `None` when nothing needs to be held.
 fn hold_still(backend: &dyn Backend, pool: &Pool, volume: &VolumeRecord) -> Result<Option<Frozen>> {
+    if backend.used_elsewhere(pool, volume)? {
+        return Err(on_another_node(volume));
+    }
     let mounts = mounts(backend, pool, volume)?;
     let devices = backend.devices(pool, volume, Place::Ready)?;
     if mounts.is_empty() && devices.is_empty() {

@@ -31,6 +31,9 @@ pub(super) fn stage_step(
     if record.content == Content::Block {
         return backend.attach(pool, record, Place::Ready, Hold::UntilDetached).map(drop);
     }
+    if backend.used_elsewhere(pool, record)? {
+        return Err(on_another_node(record));
+    }
     let more = record.settings.mount_options.clone().unwrap_or_default();
     let flags = how.flags.clone().and(&more, record.content)?;
     let medium = backend.medium(pool, record, Place::Ready)?;
@@ -66,6 +69,12 @@ pub(super) fn stage_step(
     detached.set(flags.attributes())?;
     let place = staging.ensure_dir()?;
     Ok(detached.attach(place.as_fd(), &staging.path())?)
+}
+
+/// What is used by another node, and can be used by one only.
+pub(super) fn on_another_node(record: &VolumeRecord) -> Error {
+    Error::new(Kind::InUse, format!("volume `{}` is in use on another node", record.name))
+        .hint("unmount it there first; of a node that is gone the server gives it back in time")
 }
 
 /// Looks at a filesystem before it is mounted, and does what can only be done while nothing has it:
@@ -180,14 +189,23 @@ fn ensure_file(target: &Target) -> Result<std::os::fd::OwnedFd> {
 
 /// Unmounts until nothing is mounted at the path: retries of other drivers may have stacked mounts.
 pub(super) fn unmount_all(target: &Target) -> Result<()> {
+    unmount_all_while(target, &|| true)
+}
+
+/// [`unmount_all`] of what may be an image on the server that `answers` asks.
+pub(super) fn unmount_all_while(target: &Target, answers: &dyn Fn() -> bool) -> Result<()> {
     const DEEPEST: usize = 64;
     for _ in 0..DEEPEST {
-        match target.look()? {
-            Some(point) if point.mounted => match remote::entry_of(&point)? {
-                Some(entry) => remote::unmount(&target.path(), &entry)?,
-                None => unmount_patiently(&target.path()).map_err(in_use)?,
-            },
-            _ => return Ok(()),
+        let Some(point) = target.look()?.filter(|point| point.mounted) else {
+            return Ok(());
+        };
+        let path = target.path();
+        if let Some(entry) = remote::entry_of(&point)? {
+            remote::unmount(&path, &entry, &|| remote::answers(&entry))?;
+        } else if let Some((entry, _)) = remote::image_at(&point)? {
+            remote::unmount(&path, &entry, answers)?;
+        } else {
+            unmount_patiently(&path).map_err(in_use)?;
         }
     }
     Err(Error::new(

@@ -5,7 +5,6 @@ use super::create::unreachable_step;
 use super::encrypted::close_left;
 use super::group::refuse_member;
 use super::observe::{Places, at_rest};
-use super::steps::unmount_all;
 use super::{Engine, readable, refusal};
 use crate::catalog::Existence;
 use crate::lock::Lock;
@@ -45,7 +44,7 @@ impl Engine {
         for step in steps {
             match (step, &record) {
                 (Step::Discard, _) => backend.catalog().discard(pool, name)?,
-                (Step::Unstage, Some(_)) => unmount_all(&anchor)?,
+                (Step::Unstage, Some(_)) => self.unmount_all_of(pool.name(), &anchor)?,
                 (Step::Detach, Some(record)) => backend.detach(pool, record)?,
                 (Step::Trash, Some(record)) => {
                     close_left(backend, record)?;

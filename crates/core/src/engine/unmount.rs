@@ -159,7 +159,7 @@ impl Engine {
     fn unmount_published(&self, pool: &Pool, target: &Target, shown: &Published) -> Result<()> {
         if self.apart(pool).is_some() {
             // Such volumes have no directories of pods, and their server is not to be asked.
-            return unmount_all(target);
+            return self.unmount_all_of(pool.name(), target);
         }
         let backend = self.backend(pool)?;
         let passing = self.passing(pool, target, shown).and_then(|passing| match passing {
@@ -225,7 +225,7 @@ impl Engine {
             if own.is_some_and(used) {
                 return Ok(false);
             }
-            unmount_all(&anchor)?;
+            self.unmount_all_of(pool, &anchor)?;
         }
         anchor.remove_dir().map(|()| true)
     }

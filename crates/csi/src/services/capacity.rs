@@ -14,7 +14,9 @@ pub fn capacity(plugin: &Plugin, request: GetCapacityRequest) -> Result<GetCapac
     let wanted: Result<Vec<Capability>> =
         request.volume_capabilities.iter().map(|given| Capability::read(Some(given))).collect();
     let wanted = wanted?;
-    let possible = wanted.iter().all(|capability| capability.suits(plugin.driver).is_ok());
+    let usual = class.content.unwrap_or(class.usual(plugin.driver));
+    let suits = |capability: &Capability| capability.suits(plugin.driver, usual).is_ok();
+    let possible = wanted.iter().all(suits);
     let here = request.accessible_topology.as_ref().is_none_or(|topology| plugin.is_in(topology));
     if !possible || !here {
         return Ok(GetCapacityResponse::default());
@@ -26,8 +28,8 @@ pub fn capacity(plugin: &Plugin, request: GetCapacityRequest) -> Result<GetCapac
     let pool = expect_pool(plugin, pool)?;
     let capacity = plugin.engine.capacity(&pool)?;
     let granule = plugin.engine.granularity(&pool, &class.parameters)?;
-    let usual = plugin.engine.provisioning(&pool)?;
-    let room = match class.provisioning.unwrap_or(usual) {
+    let provisioning = plugin.engine.provisioning(&pool)?;
+    let room = match class.provisioning.unwrap_or(provisioning) {
         Provisioning::Thin => capacity.thin,
         Provisioning::Thick => capacity.thick,
     };
@@ -35,7 +37,7 @@ pub fn capacity(plugin: &Plugin, request: GetCapacityRequest) -> Result<GetCapac
     let room = i64::try_from(room / granule * granule).unwrap_or(i64::MAX);
     let contents = wanted.iter().map(|capability| capability.content(plugin.driver));
     let content = contents.collect::<Result<Vec<_>>>()?.into_iter().flatten().next();
-    let content = content.or(class.content).unwrap_or(plugin.driver.filesystems()[0]);
+    let content = content.unwrap_or(usual);
     Ok(GetCapacityResponse {
         available_capacity: room,
         maximum_volume_size: Some(room),

@@ -21,11 +21,12 @@ pub fn create(plugin: &Plugin, request: CreateVolumeRequest) -> Result<CreateVol
         return Err(Error::new(Kind::Invalid, "the volume's name is missing"));
     }
     let capabilities = Capability::read_all(&request.volume_capabilities)?;
+    let class = Class::read(plugin.driver, &request.parameters)?;
+    let usual = class.content.unwrap_or(class.usual(plugin.driver));
     for capability in &capabilities {
-        capability.suits(plugin.driver)?;
+        capability.suits(plugin.driver, usual)?;
     }
     let range = Range::read(request.capacity_range.as_ref())?;
-    let class = Class::read(plugin.driver, &request.parameters)?;
     let content = content(plugin, &capabilities, &class)?;
     let source = source(plugin, &request.name, request.volume_content_source.as_ref())?;
     let pool = pool(plugin, &class, source.as_ref())?;
@@ -33,7 +34,7 @@ pub fn create(plugin: &Plugin, request: CreateVolumeRequest) -> Result<CreateVol
     let id = Identifier::of(pool.clone(), &request.name);
     refuse_elsewhere(plugin, &request.name, &pool)?;
     let kind = content.or(source.as_ref().map(|source| source.content));
-    let kind = kind.unwrap_or(plugin.driver.filesystems()[0]);
+    let kind = kind.unwrap_or(usual);
     let size = size(plugin, &id, &range, source.as_ref(), &class)?;
     let new = NewVolume {
         content,

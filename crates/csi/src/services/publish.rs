@@ -20,7 +20,7 @@ use becket_core::mount_flags::MountFlags;
 use becket_core::record::{Content, VolumeRecord};
 use becket_core::settings::Settings;
 use becket_core::target::Target;
-use becket_core::{Error, Kind, Result, size};
+use becket_core::{Error, Kind, Name, Result, size};
 use std::collections::HashMap;
 
 /// Says, in a volume's context, that the pod's own definition holds the volume.
@@ -124,13 +124,14 @@ fn publish_ephemeral(
     target: &Target,
     passphrase: Option<Passphrase>,
 ) -> Result<()> {
-    capability.suits(plugin.driver)?;
     if capability.block {
         return Err(Error::new(Kind::Invalid, "an inline volume cannot be raw block"));
     }
     let mut attributes = request.volume_context.clone();
     let wanted = attributes.remove(SIZE).map(|text| size::parse(&text)).transpose()?;
     let class = Class::read(plugin.driver, &attributes)?;
+    let usual = class.content.unwrap_or(class.usual(plugin.driver));
+    capability.suits(plugin.driver, usual)?;
     let pool = expect_pool(plugin, class.pool(plugin.driver)?)?;
     let id = Identifier::of(pool, &request.volume_id);
     let content = capability.content(plugin.driver)?.or(class.content);
@@ -146,7 +147,7 @@ fn publish_ephemeral(
         settings: Settings { trash_retention_seconds: Some(0), ..Settings::default() },
         ..NewVolume::new(id.name.clone(), wanted.unwrap_or(range::DEFAULT))
     };
-    let kind = content.unwrap_or(plugin.driver.filesystems()[0]);
+    let kind = content.unwrap_or(usual);
     let publication = publication(capability, kind, request.readonly, None)?;
     // It is staged at a place of our own, so nothing is known of other paths.
     let publication = Publication { exclusive: false, passphrase, ..publication };
@@ -159,7 +160,8 @@ pub fn unpublish(
     request: NodeUnpublishVolumeRequest,
 ) -> Result<NodeUnpublishVolumeResponse> {
     let target = stage::to_leave(&request.volume_id, &request.target_path, "target")?;
-    if share::may_be(plugin, &request.volume_id)? {
+    let inline = || may_be_inline(plugin, &request.volume_id, target.as_ref());
+    if share::may_be(plugin, &request.volume_id)? && !inline()? {
         if let Some(target) = target {
             share::unpublish(plugin, &request.volume_id, &target)?;
         }
@@ -173,19 +175,41 @@ pub fn unpublish(
     Ok(NodeUnpublishVolumeResponse {})
 }
 
+/// How the kubelet's own ids of inline volumes begin.
+const KUBELETS: &str = "csi-";
+
+/// True when what is, or was, at the target may be an inline volume and not a share: by what is mounted there,
+/// and by the id where nothing is.
+fn may_be_inline(plugin: &Plugin, id: &str, target: Option<&Target>) -> Result<bool> {
+    if Identifier::parse(id).is_some() {
+        return Ok(false);
+    }
+    let Some(shown) = target.map(share::at).transpose()?.flatten() else {
+        return Ok(id.starts_with(KUBELETS));
+    };
+    let (pools, _) = plugin.pools()?;
+    // Its directory in a pool is named after it.
+    let shows = |name: &Name| shown.iter().any(|part| part == name.as_str());
+    Ok(pools.into_iter().any(|pool| shows(&Identifier::of(pool, id).name)))
+}
+
 /// Ends the inline volume that Kubernetes knows by `id`, in whatever pool it was made. One that is gone
 /// already is ended; while a pool cannot be looked into, that is not known.
 fn unpublish_ephemeral(plugin: &Plugin, id: &str, target: Option<&Target>) -> Result<()> {
-    let (pools, broken) = plugin.pools()?;
+    let (pools, mut broken) = plugin.pools()?;
     for pool in pools {
         let id = Identifier::of(pool, id);
-        if plugin.engine.end_inline(&id.pool, &id.name, target)? {
-            return Ok(());
+        match plugin.engine.end_inline(&id.pool, &id.name, target) {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            // Its server does not answer.
+            Err(error) if error.kind() == Kind::Unavailable => broken.push((id.pool, error)),
+            Err(error) => return Err(error),
         }
     }
     if let Some(target) = target {
-        // The kubelet's own ids of such volumes; its pod ends although the volume cannot be found.
-        match id.starts_with("csi-") && !broken.is_empty() {
+        // Its pod ends although the volume cannot be found.
+        match id.starts_with(KUBELETS) && !broken.is_empty() {
             true => plugin.engine.unpublish(target)?,
             false => stage::nothing_at(target, id)?,
         }

@@ -16,6 +16,7 @@ use becket_core::target::Target;
 use becket_core::{Error, Kind, Result};
 use becket_sys::mountinfo;
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 /// The share that a volume's attributes name. `Invalid` where they name a half of one.
 pub fn read(plugin: &Plugin, context: &HashMap<String, String>) -> Result<Option<Share>> {
@@ -41,17 +42,23 @@ pub fn publish(
     target: &Target,
     readonly: bool,
 ) -> Result<()> {
-    capability.suits(plugin.driver)?;
+    capability.suits(plugin.driver, Content::Directory)?;
     let publication = publication(capability, Content::Directory, readonly, None)?;
     plugin.engine.mount_static(plugin.driver.backend(), share, target, &publication)
 }
 
-/// Unmounts a share from the target, which is removed. What is no share is left alone, with an error.
-pub fn unpublish(plugin: &Plugin, id: &str, target: &Target) -> Result<()> {
+/// Server and path of what is mounted at the target from a file server; `None` where nothing is.
+pub fn at(target: &Target) -> Result<Option<PathBuf>> {
     let point = target.look()?.filter(|point| point.mounted);
     let table = mountinfo::read()?;
-    let mounted = point.and_then(|point| table.iter().find(|entry| entry.id == point.mount_id));
-    match mounted.is_some_and(|entry| entry.kind.starts_with("nfs")) {
+    let mounted =
+        point.and_then(|point| table.into_iter().find(|entry| entry.id == point.mount_id));
+    Ok(mounted.filter(|entry| entry.is_nfs()).map(|entry| entry.source))
+}
+
+/// Unmounts a share from the target, which is removed. What is no share is left alone, with an error.
+pub fn unpublish(plugin: &Plugin, id: &str, target: &Target) -> Result<()> {
+    match at(target)?.is_some() {
         true => plugin.engine.unpublish(target)?,
         false => stage::nothing_at(target, id)?,
     }

@@ -26,7 +26,9 @@ pub fn stage(
     let capability = Capability::read(request.volume_capability.as_ref())?;
     let staging = place::read(&request.staging_target_path, "staging")?;
     if share::read(plugin, &request.volume_context)?.is_some() {
-        return capability.suits(plugin.driver).map(|()| NodeStageVolumeResponse {});
+        return capability
+            .suits(plugin.driver, Content::Directory)
+            .map(|()| NodeStageVolumeResponse {});
     }
     let (id, record) = plugin.volume(&request.volume_id)?;
     fits(plugin, &id, &record, &capability, &staging)?;
@@ -114,13 +116,20 @@ pub fn nothing_at(place: &Target, id: &str) -> Result<()> {
     }
 }
 
+/// What no volume is at: `NotFound` of the volume with this id.
+fn not_at(id: &str, path: &str) -> Error {
+    Error::new(Kind::NotFound, format!("volume `{}` is not at `{}`", shown(id), shown(path)))
+}
+
+/// The path as a place where a volume may be. `NotFound` where none can be.
+pub fn expect_place(id: &str, path: &str) -> Result<Target> {
+    place::read(path, "volume").map_err(|_| not_at(id, path))
+}
+
 /// `NotFound` when the volume is not at the path, which may be where it is staged or published.
 pub fn expect_at(plugin: &Plugin, id: &Identifier, path: &str) -> Result<Target> {
-    let absent = || {
-        let shown = shown(path);
-        Error::new(Kind::NotFound, format!("volume `{id}` is not at `{shown}`"))
-    };
-    let place = place::read(path, "volume").map_err(|_| absent())?;
+    let absent = || not_at(&id.to_string(), path);
+    let place = expect_place(&id.to_string(), path)?;
     let record = plugin.engine.volume(&id.pool, &id.name)?;
     // A raw block volume is attached when it is staged, and nothing is mounted at that path.
     let staged = record.content == Content::Block && place.look()?.is_some_and(|at| !at.mounted);

@@ -1,7 +1,6 @@
 //! How full a volume is where it is mounted.
 
 use super::{share, stage};
-use crate::place;
 use crate::plugin::Plugin;
 use crate::protocol::csi::volume_usage::Unit;
 use crate::protocol::csi::{NodeGetVolumeStatsRequest, NodeGetVolumeStatsResponse, VolumeUsage};
@@ -20,7 +19,7 @@ pub fn stats(
         return Err(Error::new(Kind::Invalid, "the volume's path is missing"));
     }
     if share::may_be(plugin, &request.volume_id)? {
-        let place = place::read(&request.volume_path, "volume")?;
+        let place = stage::expect_place(&request.volume_id, &request.volume_path)?;
         let usage = plugin.engine.share_usage(&place)?;
         return Ok(NodeGetVolumeStatsResponse { usage: usages(usage) });
     }

@@ -5,7 +5,7 @@ use crate::options::Options;
 use becket_backends::directory::template::{self, Identity};
 use becket_backends::directory::{LIMIT, TEMPLATE};
 use becket_backends::lvm::{LVCREATE_OPTIONS, WIPE};
-use becket_backends::nfs::{ON_DELETE, SUBDIRECTORY};
+use becket_backends::nfs::{HARD, ON_DELETE, SUBDIRECTORY};
 use becket_core::encryption::ENCRYPTION;
 use becket_core::engine::{NewVolume, ON_UNMOUNT, Publication};
 use becket_core::error::shown;
@@ -37,9 +37,12 @@ impl Request {
         let pool = either(options, "pool", "volumegroup")?;
         let content = match (driver, options.kubernetes("fsType")) {
             // The type that manifests of Kubernetes' own NFS example give says nothing new.
-            (Driver::Directory | Driver::Nfs, _) => Some(Content::Directory),
-            (Driver::Image | Driver::Lvm, Some(kind)) => Some(Content::of_filesystem(kind)?),
-            (Driver::Image | Driver::Lvm, None) => None,
+            (Driver::Directory, _) | (Driver::Nfs, Some("nfs" | "nfs4")) => {
+                Some(Content::Directory)
+            }
+            (Driver::Nfs, None) if options.own(LIMIT) != Some(HARD) => Some(Content::Directory),
+            (Driver::Image | Driver::Lvm | Driver::Nfs, None) => None,
+            (_, Some(kind)) => Some(Content::of_filesystem(kind)?),
         };
         let parameters = [
             LIMIT,

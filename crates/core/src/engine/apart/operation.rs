@@ -141,9 +141,12 @@ impl Operation {
             | Operation::MountInline { .. }
             | Operation::EndInline { .. }
             | Operation::EmptyTrash { .. }
-            | Operation::Reconcile => 600,
-            Operation::Stage { how, .. } if how.group.is_some() => 600,
-            Operation::Publish { publication, .. } | Operation::Mount { publication, .. }
+            | Operation::Reconcile
+            // The filesystem in an image may be checked, grown or replayed for it.
+            | Operation::Stage { .. }
+            | Operation::Mount { .. }
+            | Operation::Expand { .. } => 600,
+            Operation::Publish { publication, .. }
                 if publication.group.is_some() && publication.deep =>
             {
                 600

@@ -30,22 +30,43 @@ pub fn perform(backends: Vec<Box<dyn Backend>>) -> ExitCode {
     if log::set_logger(&ToParent).is_ok() {
         log::set_max_level(log::LevelFilter::Info);
     }
-    let outcome = line.hear::<Request>().map_err(super::garbled_request).and_then(|request| {
-        let engine = Engine::new(State::new(request.state), backends)
-            .waiting(request.wait)
-            .while_wanted(wanted)
-            .reporting(Box::new(ToParent));
-        engine.perform(request.pool.as_ref(), request.operation)
-    });
-    let told = line.say(&match outcome {
-        Ok(value) => Message::Done(value),
-        Err(error) => Message::Failed {
-            kind: error.kind(),
-            message: error.message().to_owned(),
-            hint: error.advice().map(str::to_owned),
-        },
-    });
+    let message = match line.hear::<Request>() {
+        Ok(request) => answer(request, backends),
+        Err(error) => failed(&super::garbled_request(error), str::to_owned),
+    };
+    let told = line.say(&message);
     if told.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn answer(request: Request, backends: Vec<Box<dyn Backend>>) -> Message {
+    let engine = Engine::new(State::new(request.state), backends)
+        .waiting(request.wait)
+        .while_wanted(wanted)
+        .reporting(Box::new(ToParent));
+    let in_words = |text: &str| {
+        engine.backends.iter().fold(text.to_owned(), |text, backend| backend.in_words(text))
+    };
+    match engine.perform(request.pool.as_ref(), request.operation) {
+        Ok(value) => Message::Done(each_text(value, &in_words)),
+        Err(error) => failed(&error, in_words),
+    }
+}
+
+fn failed(error: &Error, in_words: impl Fn(&str) -> String) -> Message {
+    let hint = error.advice().map(&in_words);
+    Message::Failed { kind: error.kind(), message: in_words(error.message()), hint }
+}
+
+/// The value with every text in it changed.
+fn each_text(value: Value, change: &dyn Fn(&str) -> String) -> Value {
+    match value {
+        Value::String(text) => Value::String(change(&text)),
+        Value::Array(all) => all.into_iter().map(|one| each_text(one, change)).collect(),
+        Value::Object(all) => {
+            all.into_iter().map(|(key, one)| (key, each_text(one, change))).collect()
+        }
+        other => other,
+    }
 }
 
 /// Nobody there any more means that nobody wants it.

@@ -5,7 +5,6 @@
 
 use super::line::{Line, Message};
 use super::{MARK, Operation, Request, silent};
-use crate::engine::remote;
 use crate::{Error, Kind, Result};
 use becket_sys::expendable::Expendable;
 use becket_sys::mountinfo::{self, Entry};
@@ -17,22 +16,26 @@ use std::time::{Duration, Instant};
 /// How long a server that answers may take to be given what was written to it.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Unmounts what is mounted at `path`: `entry`. Where its server does not answer, what waits for it is
-/// ended and the mount goes away all the same.
-pub(in crate::engine) fn unmount(path: &Path, entry: &Entry) -> Result<()> {
+/// Unmounts what is mounted at `path`: `entry`, of a server that `answers` asks. Where that does not, what
+/// waits for it is ended and the mount goes away all the same.
+pub(in crate::engine) fn unmount(
+    path: &Path,
+    entry: &Entry,
+    answers: &dyn Fn() -> bool,
+) -> Result<()> {
     let process = Unmounting::begin(Operation::Unmount(path.to_owned()))?;
     let begun = Instant::now();
     loop {
         match process.hear() {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) if remote::answers(entry) || error.kind() != Kind::InUse => {
+            Ok(Err(error)) if answers() || error.kind() != Kind::InUse => {
                 return Err(error);
             }
             Ok(Err(_)) => break,
             Err(reason) if !matches!(reason.kind(), TimedOut | WouldBlock) => {
                 return Err(silent(&entry.source.display().to_string(), reason));
             }
-            Err(_) if begun.elapsed() < PATIENCE && remote::answers(entry) => {}
+            Err(_) if begun.elapsed() < PATIENCE && answers() => {}
             Err(_) => break,
         }
     }
@@ -41,7 +44,7 @@ pub(in crate::engine) fn unmount(path: &Path, entry: &Entry) -> Result<()> {
         log::warn!("`{}` is unmounted, and not all of it is written back", path.display());
         return Ok(());
     }
-    match remote::answers(entry) {
+    match answers() {
         false => lazily(path, entry),
         // It is only slow, and may yet take what was written to it.
         true => Err(Error::new(

@@ -7,6 +7,7 @@ use crate::engine::observe::{at_rest, mounts};
 use crate::engine::snapshot::{
     LONGEST_FREEZE, WhileFrozen, flush, in_use, mark_of, root_of, thaw_left,
 };
+use crate::engine::steps::on_another_node;
 use crate::pool::Pool;
 use crate::progress::Progress;
 use crate::record::{Content, VolumeRecord};
@@ -30,6 +31,9 @@ impl Engine {
         let (mut used, mut at_rest) = (Vec::new(), Vec::new());
         for member @ (volume, _) in members {
             thaw_left(backend, pool, volume)?;
+            if backend.used_elsewhere(pool, volume)? {
+                return Err(on_another_node(volume));
+            }
             match is_used(backend, pool, volume)? {
                 true => used.push(member),
                 false => at_rest.push(member),
