@@ -230,10 +230,14 @@ pub(super) fn adoptable(found: &PoolRecord, new: &NewPool) -> Result<()> {
     ))
 }
 
-/// A directory with something in it is somebody's; `lost+found` is a fresh filesystem's.
+/// A directory with something in it is somebody's; `lost+found` is a fresh filesystem's, and the beginnings of a
+/// pool's record are of a node that makes the same pool, or was killed while it did.
 pub(super) fn refuse_filled(dir: &Dir) -> Result<()> {
     let names = dir.names()?;
-    match names.iter().find(|name| *name != "lost+found" && !name.starts_with(".pool.json")) {
+    let is_begun = |name: &str| {
+        name.starts_with('.') && name.trim_start_matches('.').starts_with(PoolRecord::FILE)
+    };
+    match names.iter().find(|name| *name != "lost+found" && !is_begun(name)) {
         None => Ok(()),
         Some(name) => Err(Error::new(
             Kind::Conflict,
@@ -285,5 +289,25 @@ pub(super) fn new_record(new: &NewPool) -> PoolRecord {
         trash_retention_seconds: new.trash_retention.unwrap_or(DAY).as_secs(),
         created: record::now(),
         parameters: new.parameters.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginnings_of_a_pools_record_fill_no_directory() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = Dir::open(place.path()).unwrap();
+        for begun in ["lost+found", ".pool.json.new", ".pool.json.1-2.new", "..pool.json.1-2.new"] {
+            std::fs::write(place.path().join(begun), "").unwrap();
+            refuse_filled(&dir).unwrap();
+        }
+        for other in ["pool.json.old", ".hidden", "data"] {
+            std::fs::write(place.path().join(other), "").unwrap();
+            assert_eq!(refuse_filled(&dir).unwrap_err().kind(), Kind::Conflict, "{other}");
+            std::fs::remove_file(place.path().join(other)).unwrap();
+        }
     }
 }
