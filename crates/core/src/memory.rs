@@ -2,7 +2,8 @@
 //!
 //! Some media answer slowly: a volume group is read by a program. An operation asks many questions of
 //! them and means one moment, the one after it has its lock, so the answer of the first question serves
-//! them all. It is forgotten when a lock is taken and when the backend changes something.
+//! them all. It is forgotten when a lock is taken; a backend that changes something forgets it too, or keeps
+//! what it has become.
 
 use crate::Result;
 use std::any::Any;

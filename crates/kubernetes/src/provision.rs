@@ -47,17 +47,18 @@ pub(crate) async fn claim<D: Driver>(context: &Context<D>, key: &Key) -> Next {
         Decision::Leave => return Next::Done,
         Decision::Compete => return compete(context, &api, &claim, &class).await,
     }
-    match make(context, &claim, &class).await {
+    match make(context, key, &claim, &class).await {
         Ok(()) => {
             context.finished(key);
             Next::Done
         }
-        Err(failure) => refused(context, &api, key, claim, failure).await,
+        Err(failure) => refused(context, &api, key, &claim, failure).await,
     }
 }
 
 async fn make<D: Driver>(
     context: &Context<D>,
+    key: &Key,
     claim: &PersistentVolumeClaim,
     class: &StorageClass,
 ) -> Result<(), Failure> {
@@ -66,10 +67,13 @@ async fn make<D: Driver>(
     let words = format!("External provisioner is provisioning volume for claim \"{whose}\"");
     context.events.tell(Reason::Provisioning, &about, words).await;
     let wanted = wanted(context, claim, class).await?;
+    // From here on there may be a volume of which only the driver knows.
+    context.begun(key, claim.clone());
     let made = context.driver.create(wanted.clone()).await.map_err(Failure::Refused)?;
     if let Some(wrong) = broken_promise(&wanted, &made) {
         // It can only be taken back, and the next try may get what was asked for.
         context.driver.delete(&made.id, wanted.secrets).await.map_err(Failure::Refused)?;
+        context.finished(key);
         return Err(Failure::Wrong(wrong));
     }
     let volume = volume::persistent(context.driver.name(), claim, class, &wanted, &made)?;
@@ -86,7 +90,8 @@ async fn make<D: Driver>(
     Ok(())
 }
 
-/// What the claim asks for, its secrets and its source included.
+/// What the claim asks for, its secrets and its source included. Whatever can be wrong with it is found here,
+/// before there is a volume.
 async fn wanted<D: Driver>(
     context: &Context<D>,
     claim: &PersistentVolumeClaim,
@@ -95,6 +100,9 @@ async fn wanted<D: Driver>(
     let mut wanted = claim::wanted(claim, class, context.driver.filesystem())?;
     let none = Words::new();
     let parameters = class.parameters.as_ref().unwrap_or(&none);
+    for purpose in Purpose::ALL {
+        class::secret(purpose, parameters, claim, &wanted.name)?;
+    }
     if let Some(named) = class::secret(Purpose::Provision, parameters, claim, &wanted.name)? {
         wanted.secrets = secrets::read(&context.client, &named).await?;
     }
@@ -120,7 +128,7 @@ async fn refused<D: Driver>(
     context: &Context<D>,
     api: &Api<PersistentVolumeClaim>,
     key: &Key,
-    claim: PersistentVolumeClaim,
+    claim: &PersistentVolumeClaim,
     failure: Failure,
 ) -> Next {
     let class = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.clone());
@@ -134,11 +142,9 @@ async fn refused<D: Driver>(
         Failure::Refused(refusal) => Some(refusal.code),
         Failure::Api(_) | Failure::Wrong(_) => None,
     };
-    match code {
-        Some(code) if code.may_go_on() => context.begun(key, claim),
-        Some(_) => context.finished(key),
-        // The driver may have made it before something else failed: that is found by the next try.
-        None => {}
+    // After any other failure the driver may still be making it, or has made it.
+    if code.is_some_and(|code| !code.may_go_on()) {
+        context.finished(key);
     }
     match code {
         // Another node may have room.
