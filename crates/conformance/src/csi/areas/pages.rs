@@ -5,6 +5,7 @@ use crate::csi::check::{Check, Verdict, cannot_run, check, want};
 use crate::csi::ground::{Ground, Volume};
 use crate::csi::need::{CREATE, LIST, LIST_SNAPSHOTS, SNAPSHOT};
 use becket_csi::protocol::csi;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use tonic::Code;
 
@@ -29,6 +30,9 @@ pub(super) const CHECKS: &[Check] = &[
 
 /// How many stay there all the time.
 const STABLE: usize = 5;
+
+/// How many go, and how many come, while one list is read.
+const CHANGES: usize = 3;
 
 /// One page: its ids and the next token; nothing where the token is not valid any more.
 type Page = Option<(Vec<String>, String)>;
@@ -60,14 +64,14 @@ async fn snapshot_page(g: &Ground, most: i32, token: String, source: &str) -> Ve
     Ok(Some((ids.map(|snapshot| snapshot.snapshot_id).collect(), page.next_token)))
 }
 
-/// All ids, page by page, with `between` after each; an invalid token starts again from the
-/// beginning.
+/// All ids, page by page, with `between` after each, which is given those so far; an invalid token
+/// starts again from the beginning.
 async fn paged(
     g: &Ground,
     rpc: &str,
     most: i32,
     page: impl AsyncFn(&Ground, i32, String) -> Verdict<Page>,
-    between: impl AsyncFn(&Ground) -> Verdict,
+    between: impl AsyncFn(&Ground, &[String]) -> Verdict,
 ) -> Verdict<Vec<String>> {
     const TRIES: usize = 20;
     'again: for _ in 0..TRIES {
@@ -84,7 +88,7 @@ async fn paged(
                 return Ok(found);
             }
             token = next;
-            between(g).await?;
+            between(g, &found).await?;
         }
         let asked = format!("{rpc}: page by page");
         want(false, asked, "it does not end", "an empty next_token at the end")?;
@@ -102,7 +106,7 @@ fn judge(rpc: &str, found: &[String], stable: &BTreeSet<String>) -> Verdict {
     want(doubled == 0, asked, format!("{doubled} twice"), "each once")
 }
 
-async fn nothing(_: &Ground) -> Verdict {
+async fn nothing(_: &Ground, _: &[String]) -> Verdict {
     Ok(())
 }
 
@@ -167,51 +171,73 @@ async fn stranger(g: &Ground, volume: &Volume, name: &str) -> Verdict {
 }
 
 async fn changing_volumes(g: &Ground) -> Verdict {
-    let stable = stable_volumes(g).await?;
-    for most in 1..=3 {
-        let doomed = std::cell::RefCell::new(Vec::new());
-        for _ in 0..3 {
-            let volume = g.volume(g.access()).await?;
-            doomed.borrow_mut().push(volume);
-        }
-        // One goes and one comes between any two pages.
-        let between = async |g: &Ground| {
-            let gone = doomed.borrow_mut().pop();
-            if let Some(volume) = gone {
-                g.delete(&volume).await?;
-                let mut request = volume.request;
-                request.name = ask::unique("0-new");
-                g.volume_as(request).await?;
-            }
-            Ok(())
-        };
-        let found = paged(g, "ListVolumes", most, volume_page, between).await?;
-        judge("ListVolumes, with others coming and going", &found, &stable)?;
-    }
-    Ok(())
+    let make = async |g: &Ground, name: &str| {
+        let mut request = g.create_request(g.access());
+        request.name = ask::unique(name);
+        Ok(g.volume_as(request).await?.id)
+    };
+    let remove = async |g: &Ground, volume_id: String| {
+        let request = csi::DeleteVolumeRequest { volume_id, ..Default::default() };
+        g.calls.delete_volume(request).await.prepared().map(drop)
+    };
+    changing(g, "ListVolumes", volume_page, make, remove).await
 }
 
 async fn changing_snapshots(g: &Ground) -> Verdict {
     let volume = g.volume(g.access()).await?;
-    let stable = stable_snapshots(g, &volume).await?;
+    let page = async |g: &Ground, most, token| snapshot_page(g, most, token, "").await;
+    let make = async |g: &Ground, name: &str| {
+        let name = ask::unique(name);
+        let request = csi::CreateSnapshotRequest { name, ..g.snapshot_request(&volume) };
+        Ok(g.snapshot_as(request).await?.snapshot_id)
+    };
+    let remove = async |g: &Ground, snapshot_id: String| {
+        let request = csi::DeleteSnapshotRequest { snapshot_id, ..Default::default() };
+        g.calls.delete_snapshot(request).await.prepared().map(drop)
+    };
+    changing(g, "ListSnapshots", page, make, remove).await
+}
+
+/// Lists while some of what was listed goes, and then while others come, for each length of pages.
+///
+/// What goes is always of the pages that were given: whatever the driver lists by, a token that is
+/// a position then passes over as many of what is still there.
+async fn changing(
+    g: &Ground,
+    rpc: &str,
+    page: impl AsyncFn(&Ground, i32, String) -> Verdict<Page>,
+    make: impl AsyncFn(&Ground, &str) -> Verdict<String>,
+    remove: impl AsyncFn(&Ground, String) -> Verdict,
+) -> Verdict {
+    let ours = RefCell::new(BTreeSet::new());
     for most in 1..=3 {
-        let doomed = std::cell::RefCell::new(Vec::new());
-        for _ in 0..3 {
-            let snapshot = g.snapshot(&volume).await?;
-            doomed.borrow_mut().push(snapshot.snapshot_id);
+        while ours.borrow().len() < STABLE + CHANGES {
+            let id = make(g, "stable").await?;
+            ours.borrow_mut().insert(id);
         }
-        let between = async |g: &Ground| {
-            let gone = doomed.borrow_mut().pop();
-            if let Some(snapshot_id) = gone {
-                let request = csi::DeleteSnapshotRequest { snapshot_id, ..Default::default() };
-                g.calls.delete_snapshot(request).await.prepared()?;
-                g.snapshot(&volume).await?;
+        let going = async |g: &Ground, listed: &[String]| {
+            let stays = |id: &&String| ours.borrow().contains(*id);
+            let Some(id) = listed.iter().rev().find(stays).cloned() else { return Ok(()) };
+            if ours.borrow().len() > STABLE {
+                ours.borrow_mut().remove(&id);
+                remove(g, id).await?;
             }
             Ok(())
         };
-        let page = async |g: &Ground, most, token| snapshot_page(g, most, token, "").await;
-        let found = paged(g, "ListSnapshots", most, page, between).await?;
-        judge("ListSnapshots, with others coming and going", &found, &stable)?;
+        let found = paged(g, rpc, most, &page, going).await?;
+        judge(&format!("{rpc}, with others going"), &found, &ours.borrow())?;
+
+        let left = Cell::new(CHANGES);
+        let coming = async |g: &Ground, _: &[String]| {
+            if left.get() > 0 {
+                left.set(left.get() - 1);
+                // Before the rest, where the driver lists by name.
+                make(g, "0-new").await?;
+            }
+            Ok(())
+        };
+        let found = paged(g, rpc, most, &page, coming).await?;
+        judge(&format!("{rpc}, with others coming"), &found, &ours.borrow())?;
     }
     Ok(())
 }
