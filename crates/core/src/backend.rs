@@ -311,6 +311,12 @@ pub trait Backend: Send + Sync {
     }
 }
 
+/// The refusal of what another node uses, and only one can at a time.
+pub fn on_another_node(volume: &VolumeRecord) -> Error {
+    Error::new(Kind::InUse, format!("volume `{}` is in use on another node", volume.name))
+        .hint("unmount it there first; of a node that is gone the server gives it back in time")
+}
+
 fn no_directories(volume: &VolumeRecord) -> Error {
     Error::new(Kind::Invalid, format!("volume `{}` has no directories for pods", volume.name))
         .hint("use a volume of the directory backend")

@@ -207,13 +207,29 @@ pub fn attached() -> Result<Vec<(u32, PathBuf)>> {
         let name = entry.on("list", blocks)?.file_name();
         let number = name.to_str().and_then(|name| name.strip_prefix("loop")?.parse().ok());
         let Some(number) = number else { continue };
-        // The file is there for a device in use only.
-        if let Ok(text) = std::fs::read_to_string(blocks.join(&name).join("loop/backing_file")) {
-            found.push((number, PathBuf::from(text.trim_end_matches('\n'))));
+        if let Some(file) = file_told_in(&blocks.join(&name)) {
+            found.push((number, file));
         }
     }
     found.sort_unstable();
     Ok(found)
+}
+
+/// The path of the file behind loop device `number`, as in [`attached`]; `None` when it has none.
+pub fn file_of(number: u32) -> Option<PathBuf> {
+    file_told_in(&Path::new("/sys/block").join(format!("loop{number}")))
+}
+
+/// [`file_of`] the device with this number of major and minor; `None` for other devices, partitions of
+/// loop devices among them.
+pub fn file_behind(device: DeviceNumber) -> Option<PathBuf> {
+    file_told_in(&Path::new("/sys/dev/block").join(format!("{}:{}", device.0, device.1)))
+}
+
+/// What the kernel tells in a device's directory of sysfs, for a loop device in use only.
+fn file_told_in(directory: &Path) -> Option<PathBuf> {
+    let text = std::fs::read_to_string(directory.join("loop/backing_file")).ok()?;
+    Some(PathBuf::from(text.trim_end_matches('\n')))
 }
 
 impl LoopDevice {

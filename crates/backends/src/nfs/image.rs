@@ -10,12 +10,14 @@
 use super::way::Way;
 use super::{Nfs, VOLUMES};
 use crate::image::{self, Image};
-use becket_core::backend::{Backend, Hold, IMAGE_ON_SERVER, Medium, Place, Source};
+use becket_core::backend::{
+    Backend, Hold, IMAGE_ON_SERVER, Medium, Place, Source, on_another_node,
+};
 use becket_core::catalog::Catalog;
 use becket_core::memory::Memory;
 use becket_core::mount_flags::MountFlags;
 use becket_core::record::{Content, VolumeRecord};
-use becket_core::{Error, Kind, Name, Pool, Result};
+use becket_core::{Name, Pool, Result};
 use becket_sys::beneath::Dir;
 use becket_sys::range_lock;
 use rustix::fs::OFlags;
@@ -105,11 +107,7 @@ fn claim(image: &Medium, volume: &VolumeRecord) -> Result<()> {
     let taken = lasts(|| Ok(!range_lock::attempt(&image.file, CLAIM, false, &image.path)?))?;
     match taken {
         false => Ok(()),
-        true => Err(Error::new(
-            Kind::InUse,
-            format!("volume `{}` is in use on another node", volume.name),
-        )
-        .hint("unmount it there first; of a node that is gone the server gives it back in time")),
+        true => Err(on_another_node(volume)),
     }
 }
 

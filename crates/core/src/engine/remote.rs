@@ -36,20 +36,25 @@ pub(super) fn entry_of(point: &Point) -> Result<Option<Entry>> {
 /// The mount at the point of an image on a server, and the image's path as the kernel tells it: below a
 /// mount of the export that is attached nowhere. No server is asked.
 pub(super) fn image_at(point: &Point) -> Result<Option<(Entry, PathBuf)>> {
-    if ![0, loop_device::MAJOR].contains(&point.device.0) {
-        return Ok(None);
+    let find = |table: Vec<Entry>| table.into_iter().find(|entry| entry.id == point.mount_id);
+    match point.device.0 {
+        loop_device::MAJOR => {
+            let Some(file) = loop_device::file_behind(point.device) else {
+                return Ok(None);
+            };
+            if !is_on_server(&file) {
+                return Ok(None);
+            }
+            Ok(find(mountinfo::read()?).map(|entry| (entry, file)))
+        }
+        // A btrfs has a number of its own; its device is told in the table.
+        0 => {
+            let file = |entry: &Entry| loop_device::file_of(loop_number(&entry.source)?);
+            let told = find(mountinfo::read()?).and_then(|entry| Some((file(&entry)?, entry)));
+            Ok(told.filter(|(file, _)| is_on_server(file)).map(|(file, entry)| (entry, file)))
+        }
+        _ => Ok(None),
     }
-    let files = loop_device::attached()?;
-    if !files.iter().any(|(_, file)| is_on_server(file)) {
-        return Ok(None);
-    }
-    let table = mountinfo::read()?;
-    let Some(entry) = table.into_iter().find(|entry| entry.id == point.mount_id) else {
-        return Ok(None);
-    };
-    let number = loop_number(&entry.source);
-    let behind = files.into_iter().find(|(found, _)| Some(*found) == number);
-    Ok(behind.filter(|(_, file)| is_on_server(file)).map(|(_, file)| (entry, file)))
 }
 
 /// True for a file behind a loop device that is an image on a server.

@@ -5,7 +5,7 @@ use super::create::unreachable_step;
 use super::expand::{grows_only_unmounted, mount_filled};
 use super::observe::at_rest;
 use super::remote;
-use crate::backend::{Backend, Hold, Medium, Place, Source};
+use crate::backend::{Backend, Hold, Medium, Place, Source, on_another_node};
 use crate::engine::{Publication, Staging};
 use crate::plan::Step;
 use crate::pool::Pool;
@@ -69,12 +69,6 @@ pub(super) fn stage_step(
     detached.set(flags.attributes())?;
     let place = staging.ensure_dir()?;
     Ok(detached.attach(place.as_fd(), &staging.path())?)
-}
-
-/// What is used by another node, and can be used by one only.
-pub(super) fn on_another_node(record: &VolumeRecord) -> Error {
-    Error::new(Kind::InUse, format!("volume `{}` is in use on another node", record.name))
-        .hint("unmount it there first; of a node that is gone the server gives it back in time")
 }
 
 /// Looks at a filesystem before it is mounted, and does what can only be done while nothing has it:

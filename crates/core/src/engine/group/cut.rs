@@ -1,13 +1,12 @@
 //! The one moment of a group: everything that may be written to is held still until all is copied.
 
 use super::Member;
-use crate::backend::{Backend, Place};
+use crate::backend::{Backend, Place, on_another_node};
 use crate::engine::Engine;
 use crate::engine::observe::{at_rest, mounts};
 use crate::engine::snapshot::{
     LONGEST_FREEZE, WhileFrozen, flush, in_use, mark_of, root_of, thaw_left,
 };
-use crate::engine::steps::on_another_node;
 use crate::pool::Pool;
 use crate::progress::Progress;
 use crate::record::{Content, VolumeRecord};
