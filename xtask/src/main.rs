@@ -2,17 +2,22 @@
 //! this program does not install itself, and it says what it installs.
 
 mod bench;
+mod cluster;
+mod cluster_test;
 mod crash_matrix;
+mod debian;
 mod fuzz;
 mod go;
 mod guest;
 mod guest_tests;
+mod kept;
 mod run;
 mod sanity;
 mod setup;
 mod test;
 mod tidy;
 
+use cluster_test::Backend;
 use guest_tests::Extent;
 use run::{Failed, Outcome};
 use std::ffi::OsString;
@@ -29,6 +34,8 @@ cargo xtask ACTION
   kubelet        Kubernetes' own FlexVolume and CSI code against our drivers (root, Go)
   sanity         csi-sanity, with nothing skipped, and other clients against our CSI drivers (root, Go)
   test-guest     all tests of the lvm and nfs backends and drivers, in guests (root, Go)
+  test-cluster   the image backend on a real Kubernetes: pods that write and read a volume (root, Go);
+                 --lvm for the lvm backend, in a guest
   bench          measure against a shell script, bare system calls and our targets, and against the
                  CSI driver that BECKET_BENCH_PEER names (root); --of lvm for logical volumes
                  against LVM's own commands, in a guest where that is needed
@@ -36,6 +43,7 @@ cargo xtask ACTION
                  --seconds N, --callers N, --seed N
   guest COMMAND  run a command as root under a kernel with device-mapper, NFS and project quotas;
                  --help for its options, --check to see whether this machine can
+  cluster ACTION a real Kubernetes of one node on this machine: up, down, kubectl, exec, image (root, Go)
   crash-matrix   kill the drivers at every storage-relevant system call (root); --sample for a few;
                  --lvm, in front of it, for logical volumes, in a guest where that is needed
   fuzz [SECONDS] run each fuzz target for a while (needs the nightly compiler)
@@ -43,11 +51,11 @@ cargo xtask ACTION
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    // A guest's command may be any bytes, and its exit status is the command's.
-    if let Some((action, rest)) = arguments.split_first()
-        && action == "guest"
-    {
-        return guest::action(rest);
+    // A command in a guest or a cluster may be any bytes, and its exit status is the command's.
+    match arguments.split_first() {
+        Some((action, rest)) if action == "guest" => return guest::action(rest),
+        Some((action, rest)) if action == "cluster" => return cluster::action(rest),
+        _ => {}
     }
     let arguments: Vec<String> =
         arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -65,6 +73,9 @@ fn main() -> ExitCode {
         ["test-guest"] => {
             setup::binary().and_then(|binary| guest_tests::run(&binary, Extent::Whole))
         }
+        ["test-cluster"] => cluster_test::run(Backend::Image),
+        ["test-cluster", "--lvm"] => cluster_test::run_lvm_in_guest(),
+        ["test-cluster", "--lvm-here"] => cluster_test::run(Backend::Lvm),
         ["bench", rest @ ..] => bench::run(rest),
         ["soak", rest @ ..] => soak(rest),
         ["crash-matrix", rest @ ..] => crash(rest),

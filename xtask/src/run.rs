@@ -23,6 +23,16 @@ impl fmt::Display for Failed {
 /// The result of an action.
 pub type Outcome<T = ()> = Result<T, Failed>;
 
+/// An error of the system with the path it is about.
+pub fn failed(what: &str, path: &Path, error: &std::io::Error) -> Failed {
+    Failed::new(format!("cannot {what} `{}`: {error}", path.display()))
+}
+
+/// Makes a directory, with those above it, if it is not there.
+pub fn made(directory: &Path) -> Outcome {
+    std::fs::create_dir_all(directory).map_err(|error| failed("make", directory, &error))
+}
+
 /// The top of the repository.
 pub fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));

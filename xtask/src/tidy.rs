@@ -29,6 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("becket-guest", &[]),
+    ("becket-cluster-node", &[]),
 ];
 
 /// Crates whose weight or runtime the callout path must not carry.
@@ -101,7 +102,7 @@ fn dependencies(manifest: &str) -> Vec<&str> {
 
 fn crate_manifests() -> Outcome<Vec<PathBuf>> {
     let mut crates = list(&root().join("crates"))?;
-    crates.push(root().join("xtask/guest"));
+    crates.extend(["guest", "node"].map(|name| root().join("xtask").join(name)));
     Ok(crates
         .into_iter()
         .map(|path| path.join("Cargo.toml"))

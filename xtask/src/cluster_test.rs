@@ -1,0 +1,122 @@
+//! `cargo xtask test-cluster`: a backend on a real Kubernetes, from `becket install` and `becket serve` to pods
+//! that write and read one volume through both of the kubelet's plugin interfaces.
+
+mod life;
+
+use crate::cluster::{self, Options};
+use crate::guest::{self, Output};
+use crate::guest_tests;
+use crate::run::{Failed, Outcome};
+use life::Test;
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// A backend, by what is different about it here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    Image,
+    /// In a volume group on a loop device.
+    Lvm,
+}
+
+/// How long a guest is given: Kubernetes takes a minute in it, and this is for machines that are very busy.
+const LONGEST_GUEST: Duration = Duration::from_secs(30 * 60);
+
+/// Runs it, if this machine can; that it cannot is said, and no failure.
+pub fn run(backend: Backend) -> Outcome {
+    if is_impossible() {
+        return Ok(());
+    }
+    let binary = cluster::binary()?;
+    let name = format!("test-{}", std::process::id());
+    let mut steps = Steps { since: Instant::now() };
+    let cluster = cluster::up(&Options { name: name.clone() })?;
+    steps.done("node Ready");
+    let namespaces = cluster.namespaces()?;
+    let mut test = Test::new(cluster, binary, backend);
+    if let Err(failed) = test.life(&mut steps) {
+        test.explain();
+        return Err(failed);
+    }
+    test.end()?;
+    nothing_is_left(&name, &namespaces)?;
+    steps.done("cluster gone, nothing left");
+    Ok(())
+}
+
+/// Runs it on logical volumes, in a guest: that has a device mapper, and what is left of a volume group when
+/// a test fails goes with it.
+pub fn run_lvm_in_guest() -> Outcome {
+    if is_impossible() || !guest_tests::possible()? {
+        return Ok(());
+    }
+    let binary = cluster::binary()?;
+    // Built here, kept as long as the guest has it, and found by the guest in the same cache.
+    let _parts = cluster::parts()?;
+    let failed = |reason: &dyn std::fmt::Display| Failed::new(reason.to_string());
+    let own = std::env::current_exe().map_err(|error| failed(&error))?;
+    let mut variables: Vec<(OsString, OsString)> = ["PATH", "HOME", "XDG_CACHE_HOME"]
+        .into_iter()
+        .filter_map(|name| Some((name.into(), std::env::var_os(name)?)))
+        .collect();
+    variables.push(("BECKET".into(), binary.into()));
+    variables.push((cluster::DIRECTORY.into(), "/tmp/clusters".into()));
+    let options = guest::Options {
+        memory: "6G".to_owned(),
+        variables,
+        timeout: LONGEST_GUEST,
+        ..guest::Options::default()
+    };
+    let command = [own.into(), "test-cluster".into(), "--lvm-here".into()];
+    let ended = guest::run(&options, &command, Output::Shown).map_err(|reason| failed(&reason))?;
+    match ended.status {
+        0 => Ok(()),
+        status => Err(Failed::new(format!("the cluster's test in a guest ended with {status}"))),
+    }
+}
+
+fn is_impossible() -> bool {
+    let reason = cluster::impossible();
+    if let Some(reason) = &reason {
+        eprintln!("\n!! NOT RUN: the tests on a real Kubernetes: {reason}.\n");
+    }
+    reason.is_some()
+}
+
+/// Shows what is done, and how long that took.
+struct Steps {
+    since: Instant,
+}
+
+impl Steps {
+    fn done(&mut self, what: &str) {
+        eprintln!("{:6.1} s  {what}", self.since.elapsed().as_secs_f64());
+        self.since = Instant::now();
+    }
+}
+
+/// Fails if the cluster of this name, whose first process was in these namespaces, left anything that can be
+/// seen on the machine.
+fn nothing_is_left(name: &str, namespaces: &Path) -> Outcome {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let in_them =
+        |process: &Path| fs::read_link(process.join("ns/pid")).is_ok_and(|is| is == namespaces);
+    let mut left: Vec<String> = processes
+        .map(|entry| entry.path())
+        .filter(|process| in_them(process))
+        .map(|process| process.display().to_string())
+        .collect();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    left.extend(mounts.lines().filter(|line| line.contains(name)).map(str::to_owned));
+    let cgroups = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+    let cgroup = format!("becket-{name}");
+    let paths = cgroups.map(|entry| entry.path().join(&cgroup));
+    left.extend(paths.filter(|path| path.exists()).map(|path| path.display().to_string()));
+    left.extend(cluster::directory(name)?.map(|directory| directory.display().to_string()));
+    match left.as_slice() {
+        [] => Ok(()),
+        left => Err(Failed::new(format!("the cluster left `{}`", left.join("`, `")))),
+    }
+}
