@@ -1,12 +1,14 @@
 //! `cargo xtask test-cluster`: a backend on a real Kubernetes, from `becket install` and `becket serve` to pods
 //! that write and read one volume through both of the kubelet's plugin interfaces.
 
+mod duties;
 mod life;
 
 use crate::cluster::{self, Options};
 use crate::guest::{self, Output};
 use crate::guest_tests;
 use crate::run::{Failed, Outcome};
+use duties::Duties;
 use life::Test;
 use std::ffi::OsString;
 use std::fs;

@@ -3,8 +3,11 @@
 use crate::plugin::{NODE_SEGMENT, Plugin};
 use crate::protocol::csi::controller_server::Controller;
 use crate::protocol::csi::{
-    CreateVolumeRequest, CreateVolumeResponse, DeleteVolumeRequest, DeleteVolumeResponse,
-    GetCapacityRequest, GetCapacityResponse,
+    ControllerExpandVolumeRequest, ControllerExpandVolumeResponse, ControllerGetVolumeRequest,
+    ControllerGetVolumeResponse, CreateSnapshotRequest, CreateSnapshotResponse,
+    CreateVolumeRequest, CreateVolumeResponse, DeleteSnapshotRequest, DeleteSnapshotResponse,
+    DeleteVolumeRequest, DeleteVolumeResponse, GetCapacityRequest, GetCapacityResponse,
+    GetSnapshotRequest, GetSnapshotResponse,
 };
 use crate::services::controller::ControllerService;
 use crate::work::Work;
@@ -68,6 +71,46 @@ impl Local {
         request: DeleteVolumeRequest,
     ) -> Result<DeleteVolumeResponse, Refused> {
         answer(self.controller.delete_volume(Request::new(request)).await)
+    }
+
+    /// `ControllerExpandVolume`.
+    pub async fn expand_volume(
+        &self,
+        request: ControllerExpandVolumeRequest,
+    ) -> Result<ControllerExpandVolumeResponse, Refused> {
+        answer(self.controller.controller_expand_volume(Request::new(request)).await)
+    }
+
+    /// `ControllerGetVolume`.
+    pub async fn get_volume(
+        &self,
+        request: ControllerGetVolumeRequest,
+    ) -> Result<ControllerGetVolumeResponse, Refused> {
+        answer(self.controller.controller_get_volume(Request::new(request)).await)
+    }
+
+    /// `CreateSnapshot`.
+    pub async fn create_snapshot(
+        &self,
+        request: CreateSnapshotRequest,
+    ) -> Result<CreateSnapshotResponse, Refused> {
+        answer(self.controller.create_snapshot(Request::new(request)).await)
+    }
+
+    /// `GetSnapshot`.
+    pub async fn get_snapshot(
+        &self,
+        request: GetSnapshotRequest,
+    ) -> Result<GetSnapshotResponse, Refused> {
+        answer(self.controller.get_snapshot(Request::new(request)).await)
+    }
+
+    /// `DeleteSnapshot`.
+    pub async fn delete_snapshot(
+        &self,
+        request: DeleteSnapshotRequest,
+    ) -> Result<DeleteSnapshotResponse, Refused> {
+        answer(self.controller.delete_snapshot(Request::new(request)).await)
     }
 
     /// `GetCapacity`.

@@ -14,6 +14,9 @@ const PROVISIONER: [&str; 2] =
 /// claim that no scheduler decides about.
 pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 
+/// The annotation of claims that have their volume.
+const BOUND: &str = "pv.kubernetes.io/bind-completed";
+
 /// The group of snapshots.
 pub const SNAPSHOTS: &str = "snapshot.storage.k8s.io";
 
@@ -43,6 +46,18 @@ pub enum Decision {
 /// True when the annotations of a claim say that it is the driver's, whatever else it says.
 pub fn is_of(annotations: &Words, driver: &str) -> bool {
     PROVISIONER.iter().any(|key| annotations.get(*key).is_some_and(|name| name == driver))
+}
+
+/// True when the annotations of a claim say whose it is. Those of claims for volumes that were made by hand
+/// do not.
+fn names_a_provisioner(annotations: &Words) -> bool {
+    PROVISIONER.iter().any(|key| annotations.contains_key(*key))
+}
+
+/// True when the annotations of a claim say that it is the driver's, or do not say whose volume it has.
+pub fn may_be_of(annotations: &Words, driver: &str) -> bool {
+    let bound = annotations.contains_key(BOUND);
+    is_of(annotations, driver) || bound && !names_a_provisioner(annotations)
 }
 
 /// True when the annotations of a claim do not say that it is another node's.

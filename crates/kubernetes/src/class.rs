@@ -10,6 +10,14 @@ const KUBERNETES: &str = "csi.storage.k8s.io/";
 const FILESYSTEM: &str = "csi.storage.k8s.io/fstype";
 const OLD_FILESYSTEM: &str = "fstype";
 
+/// The keys of Kubernetes' own in a class of snapshots.
+const OF_SNAPSHOTS: [&str; 4] = [
+    "snapshotter-secret-name",
+    "snapshotter-secret-namespace",
+    "snapshotter-list-secret-name",
+    "snapshotter-list-secret-namespace",
+];
+
 /// What a secret of a class is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -79,7 +87,7 @@ pub fn for_driver(
         ("pvc/namespace", claim.metadata.namespace.as_deref().unwrap_or_default()),
         ("pv/name", volume),
     ];
-    words.extend(whose.map(|(key, value)| (format!("{KUBERNETES}{key}"), value.to_owned())));
+    words.extend(whose.map(|(key, value)| (own_key(key), value.to_owned())));
     Ok(words)
 }
 
@@ -87,26 +95,38 @@ pub fn for_driver(
 ///
 /// An error, in words, for a key that claims to be Kubernetes' own and is not known.
 pub fn of_driver(parameters: &Words) -> Result<Words, String> {
+    let of_purpose = |key: &str, it: &Purpose| it.name_key() == key || it.namespace_key() == key;
+    let is_known =
+        |key: &str| key == FILESYSTEM || Purpose::ALL.iter().any(|it| of_purpose(key, it));
+    let mut words = without_own(parameters, is_known)?;
+    words.remove(OLD_FILESYSTEM);
+    Ok(words)
+}
+
+/// The parameters of a class of snapshots that are for the driver.
+///
+/// An error, in words, for a key that claims to be Kubernetes' own and is not known.
+pub fn of_snapshots(parameters: &Words) -> Result<Words, String> {
+    without_own(parameters, |key| OF_SNAPSHOTS.iter().any(|known| own_key(known) == key))
+}
+
+fn without_own(parameters: &Words, is_known: impl Fn(&str) -> bool) -> Result<Words, String> {
     let mut words = Words::new();
     for (key, value) in parameters {
-        match key.strip_prefix(KUBERNETES) {
-            None if key == OLD_FILESYSTEM => {}
-            None => {
-                words.insert(key.clone(), value.clone());
-            }
-            Some("fstype") => {}
-            Some(_)
-                if Purpose::ALL
-                    .iter()
-                    .any(|it| [it.name_key(), it.namespace_key()].contains(key)) => {}
-            Some(_) => {
-                return Err(format!(
-                    "found unknown parameter key `{key}` with reserved namespace {KUBERNETES}"
-                ));
-            }
+        if !key.starts_with(KUBERNETES) {
+            words.insert(key.clone(), value.clone());
+        } else if !is_known(key) {
+            return Err(format!(
+                "found unknown parameter key `{key}` with reserved namespace {KUBERNETES}"
+            ));
         }
     }
     Ok(words)
+}
+
+/// The key by which Kubernetes itself says something to a driver.
+pub fn own_key(key: &str) -> String {
+    format!("{KUBERNETES}{key}")
 }
 
 /// The secret that the class names for this purpose, its templates filled in; `None` where it names none.
@@ -227,6 +247,9 @@ mod tests {
         );
         assert_eq!(filesystem(&given), Some("xfs"));
         let unknown = words(&[("csi.storage.k8s.io/frobnicate", "1")]);
+        assert!(of_snapshots(&unknown).is_err());
+        let own = words(&[("csi.storage.k8s.io/snapshotter-secret-name", "a"), ("speed", "2")]);
+        assert_eq!(of_snapshots(&own).unwrap(), words(&[("speed", "2")]));
         assert!(for_driver(&unknown, &claim(), "pvc-1").unwrap_err().contains("frobnicate"));
     }
 

@@ -28,6 +28,30 @@ pub trait Driver: Send + Sync + 'static {
     /// `CreateVolume`.
     fn create(&self, wanted: Wanted) -> impl Future<Output = Result<Made, Refusal>> + Send;
 
+    /// `ControllerExpandVolume`: to at least this many bytes.
+    fn expand(
+        &self,
+        id: &str,
+        bytes: u64,
+        secrets: Secrets,
+    ) -> impl Future<Output = Result<Grown, Refusal>> + Send;
+
+    /// `ControllerGetVolume`: true when there is a volume of this id.
+    fn knows(&self, id: &str) -> impl Future<Output = Result<bool, Refusal>> + Send;
+
+    /// `CreateSnapshot`.
+    fn cut(&self, wanted: ToCut) -> impl Future<Output = Result<Cut, Refusal>> + Send;
+
+    /// `GetSnapshot`; `None` when there is none of this id.
+    fn snapshot(&self, id: &str) -> impl Future<Output = Result<Option<Cut>, Refusal>> + Send;
+
+    /// `DeleteSnapshot`.
+    fn delete_snapshot(
+        &self,
+        id: &str,
+        secrets: Secrets,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send;
+
     /// `DeleteVolume`.
     fn delete(
         &self,
@@ -113,6 +137,43 @@ pub struct Made {
     pub source: Option<Source>,
 }
 
+/// A volume that has grown, or was as large already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grown {
+    /// Its size.
+    pub bytes: u64,
+    /// What is in it still has to, on its node.
+    pub node_is_next: bool,
+}
+
+/// A snapshot that is to be cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToCut {
+    /// The same name is the same snapshot.
+    pub name: String,
+    /// The id of the volume that it is of.
+    pub volume: String,
+    /// What its class says to the driver.
+    pub parameters: Words,
+    /// Its secrets.
+    pub secrets: Secrets,
+}
+
+/// A snapshot that was cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// Its id.
+    pub id: String,
+    /// The least size of a volume made from it; 0 where that is not known.
+    pub bytes: i64,
+    /// When it was cut, since 1970.
+    pub nanoseconds: i64,
+    /// A volume can be made from it.
+    pub is_ready: bool,
+    /// The id of the group that it was cut with.
+    pub group: Option<String>,
+}
+
 /// Secrets by their keys. They are in no text of ours.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secrets(pub Words);
@@ -143,10 +204,14 @@ impl Code {
     pub const INVALID: Code = Code(3);
     /// Not done in time.
     pub const TIMEOUT: Code = Code(4);
+    /// There is no such volume.
+    pub const NOT_FOUND: Code = Code(5);
     /// No room.
     pub const EXHAUSTED: Code = Code(8);
     /// Another call for the same volume is at work.
     pub const ABORTED: Code = Code(10);
+    /// More or less than can be.
+    pub const OUT_OF_RANGE: Code = Code(11);
     /// A mistake of the driver's.
     pub const INTERNAL: Code = Code(13);
     /// Not reached.
@@ -155,6 +220,11 @@ impl Code {
     /// True when the driver may still be at work, or may have done what was asked.
     pub fn may_go_on(self) -> bool {
         [Code::CANCELLED, Code::TIMEOUT, Code::ABORTED, Code::UNAVAILABLE].contains(&self)
+    }
+
+    /// True when the same request will fail again until somebody changes something.
+    pub fn is_hopeless(self) -> bool {
+        [Code::INVALID, Code::NOT_FOUND, Code::OUT_OF_RANGE].contains(&self)
     }
 
     /// Its name in the specification.

@@ -2,12 +2,13 @@
 
 use crate::capacity::{self, Own};
 use crate::claim;
+use crate::content::{self, Place};
 use crate::driver::Driver;
 use crate::events::Events;
 use crate::queue::{self, Next, Pace};
 use crate::volume::{PROVISIONED_BY, may_be_here};
 use crate::watch::{self, Key};
-use crate::{provision, reclaim};
+use crate::{claims, reclaim, snapshot};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -78,10 +79,10 @@ async fn run<D: Driver>(
         driver: driver.clone(),
         node: node.clone(),
     });
-    let name = driver.name().to_owned();
+    let (name, here) = (driver.name().to_owned(), node.clone());
     let claims = watch::keys::<PersistentVolumeClaim>(&client, move |found| {
         let annotations = found.annotations();
-        claim::is_of(annotations, &name) && claim::may_be_for(annotations, node.as_deref())
+        claim::may_be_of(annotations, &name) && claim::may_be_for(annotations, here.as_deref())
     });
     let (name, segments) = (driver.name().to_owned(), driver.segments());
     let volumes = watch::keys::<PersistentVolume>(&client, move |found| {
@@ -92,7 +93,19 @@ async fn run<D: Driver>(
         let context = context.clone();
         queue::run(claims, PACE, move |key: Key| {
             let context = context.clone();
-            async move { provision::claim(&context, &key).await }
+            async move { claims::serve(&context, &key).await }
+        })
+    };
+    let (name, here) = (driver.name().to_owned(), node.clone());
+    let contents = watch::names(snapshot::contents(&client), move |found| {
+        found.data["spec"]["driver"] == *name
+            && content::place(found.labels(), here.as_deref()) != Place::Elsewhere
+    });
+    let snapshotting = {
+        let context = context.clone();
+        queue::run(contents, PACE, move |name: String| {
+            let context = context.clone();
+            async move { snapshot::serve(&context, &name).await }
         })
     };
     let telling = tell_room(context.clone());
@@ -110,6 +123,7 @@ async fn run<D: Driver>(
         () = end => {}
         () = provisioning => {}
         () = reclaiming => {}
+        () = snapshotting => {}
         () = keeping => {}
         () = telling => {}
     }

@@ -15,6 +15,20 @@ pub(crate) enum Reason {
     ProvisioningFailed,
     /// It was not deleted.
     VolumeFailedDelete,
+    /// It is growing.
+    Resizing,
+    /// What is in it has to grow next.
+    FileSystemResizeRequired,
+    /// It has grown.
+    Resized,
+    /// It has not.
+    ResizeFailed,
+    /// A snapshot was not cut.
+    SnapshotCreationFailed,
+    /// One that is said to be there was not found.
+    SnapshotLookUpFailed,
+    /// One was not deleted.
+    SnapshotDeleteError,
 }
 
 impl Reason {
@@ -26,6 +40,32 @@ impl Reason {
             }
             Reason::ProvisioningFailed => (EventType::Warning, "ProvisioningFailed", "Provision"),
             Reason::VolumeFailedDelete => (EventType::Warning, "VolumeFailedDelete", "Delete"),
+            Reason::Resizing => (EventType::Normal, "Resizing", "Resize"),
+            Reason::FileSystemResizeRequired => {
+                (EventType::Normal, "FileSystemResizeRequired", "Resize")
+            }
+            Reason::Resized => (EventType::Normal, "VolumeResizeSuccessful", "Resize"),
+            Reason::ResizeFailed => (EventType::Warning, "VolumeResizeFailed", "Resize"),
+            Reason::SnapshotCreationFailed => {
+                (EventType::Warning, "SnapshotCreationFailed", "Snapshot")
+            }
+            Reason::SnapshotLookUpFailed => {
+                (EventType::Warning, "SnapshotContentCheckandUpdateFailed", "Snapshot")
+            }
+            Reason::SnapshotDeleteError => (EventType::Warning, "SnapshotDeleteError", "Snapshot"),
+        }
+    }
+}
+
+impl Reason {
+    /// What is said of a snapshot that failed for this reason.
+    pub(crate) fn about_snapshot(self, failure: &str) -> String {
+        match self {
+            Reason::SnapshotDeleteError => format!("Failed to delete snapshot: {failure}"),
+            Reason::SnapshotLookUpFailed => {
+                format!("Failed to check and update snapshot content: {failure}")
+            }
+            _ => format!("Failed to create snapshot: {failure}"),
         }
     }
 }

@@ -14,6 +14,14 @@ pub(crate) enum Failure {
     Wrong(String),
 }
 
+impl Failure {
+    /// True when somebody else has changed the object meanwhile.
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self, Failure::Api(error)
+            if matches!(error.as_ref(), kube::Error::Api(status) if status.code == 409))
+    }
+}
+
 impl From<kube::Error> for Failure {
     fn from(error: kube::Error) -> Failure {
         Failure::Api(Box::new(error))

@@ -2,7 +2,7 @@
 //! API server.
 //!
 //! Data goes one way: a watch tells which object changed, by its name alone; a [`queue`] gives each name
-//! to its duty, one at a time; the duty reads the object, decides ([`claim`], [`reclaim`]: pure functions),
+//! to its duty, one at a time; the duty reads the object, decides ([`claim`], [`growth`], [`content`], [`reclaim`]: pure functions),
 //! asks the [`driver`], and writes what became of it. Nothing is remembered between two of them but how
 //! often one has failed, so any instance can go on where another one stopped.
 //!
@@ -13,15 +13,21 @@
 
 mod capacity;
 pub mod claim;
+mod claims;
 pub mod class;
+pub mod content;
 pub mod driver;
 pub mod duties;
 mod events;
+mod expand;
 mod failure;
+mod finalizer;
+pub mod growth;
 mod provision;
 pub mod queue;
 pub mod reclaim;
 mod secrets;
+mod snapshot;
 mod source;
 pub mod volume;
 mod watch;

@@ -22,14 +22,13 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// A request that is wrong stays wrong until somebody changes something.
 const SLOW: Duration = Duration::from_secs(300);
 
-/// Does what is due for the claim of this key.
-pub(crate) async fn claim<D: Driver>(context: &Context<D>, key: &Key) -> Next {
-    let api: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &key.0);
-    let what = || format!("read claim `{}/{}`", key.0, key.1);
-    let found = match api.get_opt(&key.1).await {
-        Ok(found) => found,
-        Err(error) => return context.failed(&what(), &error),
-    };
+/// Makes the volume of the claim of this key where that is due, as it was found.
+pub(crate) async fn claim<D: Driver>(
+    context: &Context<D>,
+    api: &Api<PersistentVolumeClaim>,
+    key: &Key,
+    found: Option<PersistentVolumeClaim>,
+) -> Next {
     let Some((claim, finish)) = claim::pending(found, context.unfinished(key)) else {
         return Next::Done;
     };
@@ -38,21 +37,23 @@ pub(crate) async fn claim<D: Driver>(context: &Context<D>, key: &Key) -> Next {
         Ok(Some(class)) => class,
         // The cluster itself says that the class is missing.
         Ok(None) => return Next::Done,
-        Err(error) => return context.failed(&what(), &error),
+        Err(error) => {
+            return context.failed(&format!("read the class of `{}/{}`", key.0, key.1), &error);
+        }
     };
     let us = Us { driver: context.driver.name(), node: context.node.as_deref() };
     match claim::decide(&claim, &class, us) {
         Decision::Make => {}
         Decision::Leave if finish => {}
         Decision::Leave => return Next::Done,
-        Decision::Compete => return compete(context, &api, &claim, &class).await,
+        Decision::Compete => return compete(context, api, &claim, &class).await,
     }
     match make(context, key, &claim, &class).await {
         Ok(()) => {
             context.finished(key);
             Next::Done
         }
-        Err(failure) => refused(context, &api, key, &claim, failure).await,
+        Err(failure) => refused(context, api, key, &claim, failure).await,
     }
 }
 

@@ -5,13 +5,12 @@ use crate::duties::Context;
 use crate::events::Reason;
 use crate::failure::Failure;
 use crate::queue::Next;
-use crate::secrets;
-use crate::volume::{DELETION_SECRET, FINALIZER, PROVISIONED_BY};
+use crate::volume::{DELETION_SECRET, FINALIZER, PROVISIONED_BY, is_reachable};
+use crate::{finalizer, secrets};
 use k8s_openapi::api::core::v1::{PersistentVolume, SecretReference};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, Preconditions};
+use kube::api::{Api, DeleteParams, ListParams, Preconditions};
 use kube::{Resource, ResourceExt};
-use serde_json::json;
 use std::collections::BTreeMap;
 
 /// True when the storage of the volume is to be deleted by the driver, on a node with these segments.
@@ -36,23 +35,6 @@ pub fn is_due(
 /// True while the object waits for its storage to be deleted.
 fn is_guarded(volume: &PersistentVolume) -> bool {
     volume.finalizers().iter().any(|name| name == FINALIZER)
-}
-
-/// True when a node with these segments is among those that the volume can be used on.
-fn is_reachable(volume: &PersistentVolume, segments: &BTreeMap<String, String>) -> bool {
-    let affinity = volume.spec.as_ref().and_then(|spec| spec.node_affinity.as_ref());
-    let Some(required) = affinity.and_then(|affinity| affinity.required.as_ref()) else {
-        return true;
-    };
-    required.node_selector_terms.iter().any(|term| {
-        let expressions = term.match_expressions.iter().flatten();
-        let mut ours = expressions.filter(|it| segments.contains_key(&it.key)).peekable();
-        ours.peek().is_some()
-            && ours.all(|it| {
-                it.operator == "In"
-                    && it.values.iter().flatten().any(|value| segments.get(&it.key) == Some(value))
-            })
-    })
 }
 
 /// Does what is due for the volume of this name.
@@ -102,33 +84,7 @@ async fn delete<D: Driver>(
             deleted => deleted.map(drop)?,
         }
     }
-    unguard(api, &name).await
-}
-
-/// Lets the object go, now that its storage has. The cluster writes to it at the same time, so it may have
-/// to be read again.
-async fn unguard(api: &Api<PersistentVolume>, name: &str) -> Result<(), Failure> {
-    const TRIES: usize = 10;
-    for _ in 1..TRIES {
-        match try_unguard(api, name).await {
-            Err(kube::Error::Api(status)) if status.code == 409 => {}
-            done => return Ok(done?),
-        }
-    }
-    Ok(try_unguard(api, name).await?)
-}
-
-async fn try_unguard(api: &Api<PersistentVolume>, name: &str) -> kube::Result<()> {
-    let Some(volume) = api.get_opt(name).await?.filter(is_guarded) else {
-        return Ok(());
-    };
-    let others: Vec<&String> = volume.finalizers().iter().filter(|it| *it != FINALIZER).collect();
-    let version = volume.resource_version();
-    let patch = json!({"metadata": {"resourceVersion": version, "finalizers": others}});
-    match api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await {
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        patched => patched.map(drop),
-    }
+    finalizer::remove(api, &name, FINALIZER).await
 }
 
 async fn deletion_secrets<D: Driver>(

@@ -58,6 +58,11 @@ async fn volume(
     }
 }
 
+/// A kind of the snapshots' group.
+pub(crate) fn kind(kind: &str) -> ApiResource {
+    ApiResource::from_gvk(&GroupVersionKind::gvk(SNAPSHOTS, "v1", kind))
+}
+
 async fn snapshot(
     client: &Client,
     namespace: &str,
@@ -65,7 +70,6 @@ async fn snapshot(
     driver: &str,
 ) -> Result<Source, Failure> {
     let wrong = |words: &str| Failure::Wrong(format!("snapshot `{name}` {words}"));
-    let kind = |kind: &str| ApiResource::from_gvk(&GroupVersionKind::gvk(SNAPSHOTS, "v1", kind));
     let snapshots: Api<DynamicObject> =
         Api::namespaced_with(client.clone(), namespace, &kind("VolumeSnapshot"));
     let snapshot = snapshots.get_opt(name).await?.ok_or_else(|| wrong("is not there"))?;

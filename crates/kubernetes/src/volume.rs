@@ -100,6 +100,23 @@ pub fn may_be_here(labels: &Words, segments: &Words) -> bool {
     segments.iter().all(|(key, value)| labels.get(key).is_none_or(|label| label == value))
 }
 
+/// True when a node with these segments is among those that the volume can be used on.
+pub fn is_reachable(volume: &PersistentVolume, segments: &Words) -> bool {
+    let affinity = volume.spec.as_ref().and_then(|spec| spec.node_affinity.as_ref());
+    let Some(required) = affinity.and_then(|affinity| affinity.required.as_ref()) else {
+        return true;
+    };
+    required.node_selector_terms.iter().any(|term| {
+        let expressions = term.match_expressions.iter().flatten();
+        let mut ours = expressions.filter(|it| segments.contains_key(&it.key)).peekable();
+        ours.peek().is_some()
+            && ours.all(|it| {
+                it.operator == "In"
+                    && it.values.iter().flatten().any(|value| segments.get(&it.key) == Some(value))
+            })
+    })
+}
+
 fn filesystem(wanted: &Wanted) -> Option<String> {
     wanted.uses.iter().find_map(|it| match &it.form {
         Form::Mounted { filesystem, .. } => Some(filesystem.clone()).filter(|it| !it.is_empty()),

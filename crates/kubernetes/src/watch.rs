@@ -5,10 +5,11 @@
 use futures::{Stream, StreamExt};
 use k8s_openapi::serde::de::DeserializeOwned;
 use kube::Client;
-use kube::api::Api;
+use kube::api::{Api, DynamicObject, ListParams};
 use kube::core::{PartialObjectMeta, Resource};
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use std::fmt::Debug;
+use std::time::Duration;
 
 /// The namespace and the name of an object; no namespace where its kind has none.
 pub(crate) type Key = (String, String);
@@ -37,6 +38,44 @@ where
         };
         std::future::ready(key)
     })
+}
+
+/// The names of objects of which the API server need not know the kind, for which `ours` holds, each time one
+/// of them changes.
+pub(crate) fn names(
+    api: Api<DynamicObject>,
+    ours: impl Fn(&DynamicObject) -> bool + Send + 'static,
+) -> impl Stream<Item = String> + Send {
+    let known = {
+        let api = api.clone();
+        async move {
+            while is_unknown(&api).await {
+                tokio::time::sleep(UNKNOWN).await;
+            }
+        }
+    };
+    let changed = move |()| {
+        watcher(api.clone(), watcher::Config::default()).default_backoff().applied_objects()
+    };
+    futures::stream::once(known).map(changed).flatten().filter_map(move |event| {
+        let name = match event {
+            Ok(object) if ours(&object) => object.metadata.name,
+            Ok(_) => None,
+            Err(error) => {
+                log::warn!("watching snapshots: {error}");
+                None
+            }
+        };
+        std::future::ready(name)
+    })
+}
+
+/// How often it is looked whether the API server knows a kind by now.
+const UNKNOWN: Duration = Duration::from_secs(60);
+
+async fn is_unknown(api: &Api<DynamicObject>) -> bool {
+    let listed = api.list_metadata(&ListParams::default().limit(1)).await;
+    matches!(listed, Err(kube::Error::Api(status)) if status.code == 404)
 }
 
 /// Objects of this kind as they are now, for kinds of which there are few; and what keeps them so.

@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::process::Command;
 
 /// The kubeconfig of one who may do everything, as seen inside.
-const KUBECONFIG: &str = "/run/cluster/keys/admin.kubeconfig";
+pub const KUBECONFIG: &str = "/run/cluster/keys/admin.kubeconfig";
 /// Where Kubernetes' programs are, inside.
 const PROGRAMS: &str = "/run/programs";
 /// The node's name: see `xtask/node/src/network.rs`.

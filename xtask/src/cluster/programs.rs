@@ -5,7 +5,7 @@ use crate::kept::{self, Kept};
 use crate::run::{Failed, Outcome, command, failed, root};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const MODULE: &str = "xtask/cluster";
@@ -45,6 +45,21 @@ pub fn sidecars() -> Outcome<Kept> {
     ready("sidecars", &["go.mod", "go.sum"], |making| {
         Ok(vec!["-o".into(), format!("{}/", making.display()), "tool".into()])
     })
+}
+
+/// The files that define snapshots for a cluster. They are in the module of the snapshot controller's types.
+pub fn snapshot_definitions() -> Outcome<Vec<PathBuf>> {
+    const TYPES: &str = "github.com/kubernetes-csi/external-snapshotter/client/v8";
+    let go = |words: &[&str]| command("go").args(words).arg(TYPES).directory(MODULE).read();
+    go(&["mod", "download"]);
+    let directory = go(&["list", "-m", "-f", "{{.Dir}}"]);
+    let directory = directory.filter(|path| !path.trim().is_empty());
+    let directory = directory.ok_or_else(|| Failed::new(format!("Go does not give `{TYPES}`")))?;
+    let directory = Path::new(directory.trim()).join("config/crd");
+    let files = fs::read_dir(&directory).map_err(|error| failed("read", &directory, &error))?;
+    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let of_snapshots = |path: &PathBuf| name(path).starts_with("snapshot.storage.k8s.io_");
+    Ok(files.flatten().map(|file| file.path()).filter(of_snapshots).collect())
 }
 
 /// The directory of this kind; `output` prepares it, and says what to build to where.

@@ -8,11 +8,13 @@ use becket_csi::protocol::csi::volume_capability::{
 };
 use becket_csi::protocol::csi::volume_content_source::{SnapshotSource, Type, VolumeSource};
 use becket_csi::protocol::csi::{
-    CapacityRange, CreateVolumeRequest, DeleteVolumeRequest, GetCapacityRequest, Topology,
-    TopologyRequirement, Volume, VolumeCapability, VolumeContentSource,
+    CapacityRange, ControllerExpandVolumeRequest, ControllerGetVolumeRequest,
+    CreateSnapshotRequest, CreateVolumeRequest, DeleteSnapshotRequest, DeleteVolumeRequest,
+    GetCapacityRequest, GetSnapshotRequest, Snapshot, Topology, TopologyRequirement, Volume,
+    VolumeCapability, VolumeContentSource,
 };
 use becket_kubernetes::driver::{
-    Code, Driver, Form, Made, Mode, Refusal, Secrets, Source, Use, Wanted, Words,
+    Code, Cut, Driver, Form, Grown, Made, Mode, Refusal, Secrets, Source, ToCut, Use, Wanted, Words,
 };
 use becket_kubernetes::duties;
 use std::sync::Arc;
@@ -82,6 +84,54 @@ impl Driver for Own {
         })
     }
 
+    async fn expand(&self, id: &str, bytes: u64, secrets: Secrets) -> Result<Grown, Refusal> {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let request = ControllerExpandVolumeRequest {
+            volume_id: id.to_owned(),
+            capacity_range: Some(CapacityRange { required_bytes: bytes, limit_bytes: 0 }),
+            secrets: secrets.0.into_iter().collect(),
+            volume_capability: None,
+        };
+        let answer = self.0.expand_volume(request).await.map_err(refusal)?;
+        Ok(Grown {
+            bytes: u64::try_from(answer.capacity_bytes).unwrap_or(0),
+            node_is_next: answer.node_expansion_required,
+        })
+    }
+
+    async fn knows(&self, id: &str) -> Result<bool, Refusal> {
+        let request = ControllerGetVolumeRequest { volume_id: id.to_owned() };
+        there(self.0.get_volume(request).await).map(|found| found.is_some())
+    }
+
+    async fn cut(&self, wanted: ToCut) -> Result<Cut, Refusal> {
+        let request = CreateSnapshotRequest {
+            source_volume_id: wanted.volume,
+            name: wanted.name,
+            secrets: wanted.secrets.0.into_iter().collect(),
+            parameters: wanted.parameters.into_iter().collect(),
+            ..CreateSnapshotRequest::default()
+        };
+        let answer = self.0.create_snapshot(request).await.map_err(refusal)?;
+        answer.snapshot.map(cut).ok_or_else(|| Refusal {
+            code: Code::INTERNAL,
+            message: "the answer has no snapshot".to_owned(),
+        })
+    }
+
+    async fn snapshot(&self, id: &str) -> Result<Option<Cut>, Refusal> {
+        let request =
+            GetSnapshotRequest { snapshot_id: id.to_owned(), ..GetSnapshotRequest::default() };
+        let found = there(self.0.get_snapshot(request).await)?;
+        Ok(found.and_then(|answer| answer.snapshot).map(cut))
+    }
+
+    async fn delete_snapshot(&self, id: &str, secrets: Secrets) -> Result<(), Refusal> {
+        let secrets = secrets.0.into_iter().collect();
+        let request = DeleteSnapshotRequest { snapshot_id: id.to_owned(), secrets };
+        self.0.delete_snapshot(request).await.map(drop).map_err(refusal)
+    }
+
     async fn delete(&self, id: &str, secrets: Secrets) -> Result<(), Refusal> {
         let secrets = secrets.0.into_iter().collect();
         let request = DeleteVolumeRequest { volume_id: id.to_owned(), secrets };
@@ -97,6 +147,27 @@ impl Own {
     fn topology(&self) -> Option<Topology> {
         let segments = self.0.segments();
         (!segments.is_empty()).then(|| Topology { segments: segments.into_iter().collect() })
+    }
+}
+
+/// The answer, or `None` where there is no such thing.
+fn there<T>(answered: Result<T, Refused>) -> Result<Option<T>, Refusal> {
+    match answered.map_err(refusal) {
+        Ok(found) => Ok(Some(found)),
+        Err(refusal) if refusal.code == Code::NOT_FOUND => Ok(None),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+fn cut(snapshot: Snapshot) -> Cut {
+    let time = snapshot.creation_time.unwrap_or_default();
+    let nanoseconds = time.seconds.saturating_mul(1_000_000_000);
+    Cut {
+        id: snapshot.snapshot_id,
+        bytes: snapshot.size_bytes,
+        nanoseconds: nanoseconds.saturating_add(i64::from(time.nanos)),
+        is_ready: snapshot.ready_to_use,
+        group: Some(snapshot.group_snapshot_id).filter(|group| !group.is_empty()),
     }
 }
 

@@ -1,0 +1,160 @@
+//! What volumes of claims go through on a cluster after they are made: growing, snapshots, copies, raw devices.
+//! Who does that for the drivers, Becket itself or the official sidecars, is the caller's choice.
+
+use crate::cluster::{self, Cluster};
+use crate::kept::Kept;
+use crate::run::{Failed, Outcome, failed};
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+const CLAIM: &str = include_str!("duties.yaml");
+const SNAPSHOT: &str = include_str!("snapshot.yaml");
+const COPIES: &str = include_str!("copies.yaml");
+
+/// How long anything may take on a machine that is very busy.
+const LONGEST: Duration = Duration::from_secs(300);
+const TIMEOUT: &str = "--timeout=300s";
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A cluster whose drivers are served, and that knows snapshots.
+pub struct Duties<'a> {
+    cluster: &'a Cluster,
+    /// The cluster's own part of snapshots, which is no driver's.
+    controller: Child,
+    /// The program of that, for as long as it runs.
+    _programs: Kept,
+}
+
+impl<'a> Duties<'a> {
+    /// Lets the cluster know snapshots.
+    pub fn on(cluster: &'a Cluster) -> Outcome<Duties<'a>> {
+        for definition in cluster::snapshot_definitions()? {
+            let text = fs::read_to_string(&definition);
+            cluster.apply(&text.map_err(|error| failed("read", &definition, &error))?)?;
+        }
+        let programs = cluster::sidecars()?;
+        let log = cluster.log("snapshot-controller");
+        let log = File::create(&log).map_err(|error| failed("make", &log, &error))?;
+        let mut controller = cluster.command(programs.path.join("snapshot-controller"))?;
+        controller.arg(format!("--kubeconfig={}", cluster::KUBECONFIG));
+        let controller = controller.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        let cannot = |error| failed("run", Path::new("snapshot-controller"), &error);
+        Ok(Duties { cluster, controller: controller.map_err(cannot)?, _programs: programs })
+    }
+
+    /// From the first claim to the last trace.
+    pub fn life(&self) -> Outcome {
+        self.cluster.apply(CLAIM)?;
+        self.becomes_ready("grows")?;
+        self.inside("grows", "grep -q ' /data xfs ' /proc/mounts && echo old > /data/file")?;
+        self.grows("400Mi", 400)?;
+        self.recovers_from_too_much()?;
+        self.is_snapshot_and_copied()?;
+        self.delete_all()
+    }
+
+    /// Asks for more, and waits until the pod has it.
+    fn grows(&self, size: &str, mebibytes: u64) -> Outcome {
+        self.ask_for(size)?;
+        let capacity = format!("--for=jsonpath={{.status.capacity.storage}}={size}");
+        self.kubectl(&["wait", "pvc/grows", &capacity, TIMEOUT])?;
+        let free = self.inside("grows", "df -m /data | tail -n 1")?;
+        let total = free.split_whitespace().nth(1).and_then(|total| total.parse::<u64>().ok());
+        // What the filesystem keeps for itself is less than a quarter.
+        match total.is_some_and(|total| total <= mebibytes && total >= mebibytes * 3 / 4) {
+            true => Ok(()),
+            false => Err(Failed::new(format!("the pod sees `{}`, not {size}", free.trim()))),
+        }
+    }
+
+    /// Asks for more than there is, and then for less again.
+    fn recovers_from_too_much(&self) -> Outcome {
+        self.ask_for("900Ti")?;
+        let failed = "--for=condition=ControllerResizeError";
+        self.kubectl(&["wait", "pvc/grows", failed, TIMEOUT])?;
+        self.grows("500Mi", 500)?;
+        let conditions = "-o=jsonpath={.status.conditions}";
+        match self.kubectl(&["get", "pvc/grows", conditions])?.as_str() {
+            "" | "[]" => Ok(()),
+            left => Err(Failed::new(format!("the claim that has grown still says {left}"))),
+        }
+    }
+
+    fn ask_for(&self, size: &str) -> Outcome {
+        let patch =
+            format!("{{\"spec\":{{\"resources\":{{\"requests\":{{\"storage\":\"{size}\"}}}}}}}}");
+        self.kubectl(&["patch", "pvc/grows", "--patch", &patch]).map(drop)
+    }
+
+    /// Takes a snapshot, changes what it was of, and looks at what is made of both.
+    fn is_snapshot_and_copied(&self) -> Outcome {
+        self.cluster.apply(SNAPSHOT)?;
+        let ready = "--for=jsonpath={.status.readyToUse}=true";
+        self.kubectl(&["wait", "volumesnapshot/monday", ready, TIMEOUT])?;
+        self.inside("grows", "echo new > /data/file && sync")?;
+        // Both are at least as large as what they are made of.
+        self.cluster.apply(&COPIES.replace("400Mi", "500Mi"))?;
+        self.becomes_ready("copies")?;
+        let found = self.inside(
+            "copies",
+            "cat /restored/file /cloned/file; echo raw | dd of=/raw conv=fsync 2>/dev/null; \
+             dd if=/raw bs=4 count=1 2>/dev/null",
+        )?;
+        match found == "old\nnew\nraw\n" {
+            true => Ok(()),
+            false => Err(Failed::new(format!("the copies hold `{found}`"))),
+        }
+    }
+
+    /// The claim goes before its snapshot, as people do it.
+    fn delete_all(&self) -> Outcome {
+        self.kubectl(&["delete", "pod/grows", "pod/copies", TIMEOUT])?;
+        self.kubectl(&["delete", "pvc/grows", "pvc/restored", "pvc/cloned", "pvc/raw", TIMEOUT])?;
+        self.kubectl(&["delete", "volumesnapshot/monday", TIMEOUT])?;
+        self.is_gone("volumesnapshotcontents")?;
+        self.is_gone("pv")?;
+        self.kubectl(&["delete", "volumesnapshotclass/snapshots", "storageclass/grows", TIMEOUT])
+            .map(drop)
+    }
+
+    /// Waits until there are none of the class `grows`, or of the snapshots.
+    fn is_gone(&self, kinds: &str) -> Outcome {
+        let since = Instant::now();
+        loop {
+            let names = "-o=jsonpath={range .items[*]}{.metadata.name} {.spec.storageClassName}{\"\\n\"}{end}";
+            let found = self.kubectl(&["get", kinds, names])?;
+            let ours = |line: &&str| line.starts_with("snapcontent-") || line.ends_with(" grows");
+            let left: Vec<&str> = found.lines().filter(ours).collect();
+            if left.is_empty() {
+                return Ok(());
+            }
+            if since.elapsed() > LONGEST {
+                return Err(Failed::new(format!("of {kinds} there is still {}", left.join(", "))));
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    fn becomes_ready(&self, pod: &str) -> Outcome {
+        let pod = format!("pod/{pod}");
+        self.kubectl(&["wait", &pod, "--for=condition=Ready", TIMEOUT]).map(drop)
+    }
+
+    fn inside(&self, pod: &str, script: &str) -> Outcome<String> {
+        self.kubectl(&["exec", pod, "--", "sh", "-c", script])
+    }
+
+    fn kubectl(&self, arguments: &[&str]) -> Outcome<String> {
+        self.cluster.read("kubectl", arguments)
+    }
+}
+
+impl Drop for Duties<'_> {
+    fn drop(&mut self) {
+        // It is a process of ours, and ends with the cluster at the latest.
+        let _ = self.controller.kill();
+        let _ = self.controller.wait();
+    }
+}
