@@ -29,10 +29,15 @@ pub(crate) struct Bare {
 impl Bare {
     /// The volume `name` below `root`, whose directories are made.
     pub(crate) fn new(root: &Path, name: &str) -> Outcome<Bare> {
+        Bare::with_image(root.join(name), root, name)
+    }
+
+    /// The same with its image somewhere else.
+    pub(crate) fn with_image(image: PathBuf, root: &Path, name: &str) -> Outcome<Bare> {
         let [staging, target] = ["staged", "pod"].map(|part| root.join(part).join(name));
         std::fs::create_dir_all(&staging)?;
         std::fs::create_dir_all(&target)?;
-        Ok(Bare { image: root.join(name), staging, target })
+        Ok(Bare { image, staging, target })
     }
 
     /// The file, and `mkfs`.

@@ -146,6 +146,11 @@ impl Contestant {
 
 /// The options of the volume `name`, with what the kubelet adds to them.
 pub(crate) fn options(name: &str, pool: &str) -> String {
+    described(name, pool).to_string()
+}
+
+/// The same, as what more can be added to.
+pub(crate) fn described(name: &str, pool: &str) -> serde_json::Value {
     serde_json::json!({
         "kubernetes.io/fsType": "ext4",
         "kubernetes.io/pod.name": "pod",
@@ -158,7 +163,6 @@ pub(crate) fn options(name: &str, pool: &str) -> String {
         "pool": pool,
         "size": SIZE.to_string(),
     })
-    .to_string()
 }
 
 /// All steps, each by all contestants before the next one; who goes first changes with the round.

@@ -2,7 +2,7 @@
 
 use crate::Outcome;
 use crate::callouts;
-use crate::measure::{self, Samples, run_well, timed};
+use crate::measure::{Samples, in_turns, run_well, timed};
 use crate::place::{Place, SIZE};
 use crate::report::Row;
 use becket_core::Name;
@@ -195,20 +195,6 @@ impl<'place> Group<'place> {
     fn node(&self, volume: &str) -> PathBuf {
         Path::new("/dev").join(&self.name).join(volume)
     }
-}
-
-/// Both, and who goes first changes with the round.
-fn in_turns(
-    round: usize,
-    ours: &mut dyn FnMut() -> Outcome,
-    theirs: &mut dyn FnMut() -> Outcome,
-) -> Outcome {
-    measure::refuse_when_interrupted()?;
-    let order: [&mut dyn FnMut() -> Outcome; 2] = match round % 2 {
-        0 => [ours, theirs],
-        _ => [theirs, ours],
-    };
-    order.into_iter().try_for_each(|work| work())
 }
 
 /// Runs one of LVM's commands, without questions.

@@ -9,6 +9,7 @@ mod callouts;
 mod csi;
 mod lvm;
 mod measure;
+mod nfs;
 mod place;
 mod report;
 mod scale;
@@ -55,6 +56,9 @@ enum Subject {
     Image,
     /// The lvm backend, which needs a device mapper
     Lvm,
+    /// The nfs backend, which needs an NFS client and server, and a directory that the server exports as its
+    /// root: BECKET_NFS_EXPORT names it
+    Nfs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -104,6 +108,7 @@ fn rows(place: &Place, arguments: &Arguments) -> Outcome<Vec<Row>> {
         rows.extend(match subject {
             Subject::Image => image(place, rounds, volumes)?,
             Subject::Lvm => lvm::measure(place, rounds)?,
+            Subject::Nfs => nfs::measure(place, rounds)?,
         });
     }
     Ok(rows)

@@ -110,6 +110,20 @@ pub(crate) fn run_well<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> Outc
     }
 }
 
+/// Both, and who goes first changes with the round, so that neither has the better place.
+pub(crate) fn in_turns(
+    round: usize,
+    ours: &mut dyn FnMut() -> Outcome,
+    theirs: &mut dyn FnMut() -> Outcome,
+) -> Outcome {
+    refuse_when_interrupted()?;
+    let order: [&mut dyn FnMut() -> Outcome; 2] = match round % 2 {
+        0 => [ours, theirs],
+        _ => [theirs, ours],
+    };
+    order.into_iter().try_for_each(|work| work())
+}
+
 /// From here on an interrupt stops the next measurement, so that everything is still cleaned up.
 pub(crate) fn heed_interrupts() -> Outcome {
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {

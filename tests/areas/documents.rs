@@ -1,6 +1,6 @@
 //! The pages under `docs`: every command in them runs as it is written.
 
-use becket_tests::{Node, VolumeGroup, binary, start_within};
+use becket_tests::{Node, Share, VolumeGroup, binary, start_within};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -58,6 +58,20 @@ fn the_page_on_logical_volumes_is_true() {
         there.push((*word, disk.device()));
     }
     run_page(&node, "lvm.md", &there);
+}
+
+#[test]
+fn the_page_on_volumes_of_a_server_is_true() {
+    let node = Node::new();
+    let (Some(shared), Some(old)) = (Share::new(&node), Share::new(&node)) else { return };
+    // NFS 3 has no root of all exports: it takes the server's own path.
+    let old_path = old.directory().to_str().unwrap();
+    let there = [
+        ("nfs.example", "127.0.0.1"),
+        ("/export/becket", shared.path()),
+        ("/export/old", old_path),
+    ];
+    run_page(&node, "nfs.md", &there);
 }
 
 /// What prose mentions is at least a command with such options.

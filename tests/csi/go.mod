@@ -3,6 +3,7 @@ module becket.dev/tests/csi
 go 1.26.0
 
 require (
+	becket.dev/tests/machine v0.0.0
 	github.com/container-storage-interface/spec v1.13.0
 	github.com/kubernetes-csi/csi-test/v5 v5.6.0
 	github.com/onsi/ginkgo/v2 v2.32.1
@@ -63,3 +64,5 @@ tool (
 	github.com/fullstorydev/grpcurl/cmd/grpcurl
 	github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity
 )
+
+replace becket.dev/tests/machine => ../machine

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"becket.dev/tests/machine"
 )
 
 // node is one machine as Becket sees it, in a directory of its own.
@@ -17,9 +19,9 @@ type node struct {
 	root  string
 	state string
 	// group is there for the lvm driver.
-	group *group
-	// share is the directory of the nfs driver's pool on the server, which is this machine.
-	share string
+	group *machine.Group
+	// share is there for the nfs driver.
+	share *machine.Share
 }
 
 // newNode makes the directories of a node. At the end of the test it fails the test if mounts or loop devices are left, takes them down,
@@ -59,12 +61,12 @@ func (n *node) close() {
 		return
 	}
 	if n.group != nil {
-		if err := n.group.remove(); err != nil {
+		if err := n.group.Remove(); err != nil {
 			n.t.Error(err)
 		}
 	}
-	if n.share != "" {
-		if err := os.RemoveAll(n.share); err != nil {
+	if n.share != nil {
+		if err := os.RemoveAll(n.share.Directory); err != nil {
 			n.t.Error(err)
 		}
 	}
@@ -82,21 +84,7 @@ func (n *node) leftovers() []string {
 		for _, target := range mountsBelow(n.t, n.root) {
 			left = append(left, "mount "+target)
 		}
-		for _, file := range loopsBelow(n.t, n.root) {
-			if n.group == nil || file != n.group.file {
-				left = append(left, "loop device of "+file)
-			}
-		}
-		if n.share != "" {
-			left = append(left, imagesOnServers(n.t)...)
-		}
-		if n.group != nil {
-			used, err := n.group.inUse()
-			if err != nil {
-				n.t.Fatal(err)
-			}
-			left = append(left, used...)
-		}
+		left = append(left, n.devices()...)
 		if len(left) == 0 || time.Now().After(deadline) {
 			return left
 		}
@@ -133,26 +121,6 @@ func mountsBelow(t *testing.T, path string) []string {
 		}
 		if strings.HasPrefix(fields[4], path+"/") {
 			found = append(found, fields[4])
-		}
-	}
-	return found
-}
-
-// loopsBelow lists the backing files of attached loop devices that lie below a path.
-func loopsBelow(t *testing.T, path string) []string {
-	t.Helper()
-	devices, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var found []string
-	for _, device := range devices {
-		content, err := os.ReadFile(device)
-		if err != nil {
-			continue // Detached since it was listed.
-		}
-		if file := strings.TrimSpace(string(content)); strings.HasPrefix(file, path+"/") {
-			found = append(found, file)
 		}
 	}
 	return found

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"becket.dev/tests/machine"
 )
 
 // What csi-sanity 5.6.0 has: one of its specs is pending upstream.
@@ -147,7 +149,7 @@ func kindsOfVolumes(t *testing.T) []volumes {
 	} else {
 		fmt.Println("NOT JUDGED: ext4, which cannot be grown while mounted without CAP_SYS_RESOURCE")
 	}
-	if err := noShares(); err != nil {
+	if err := machine.NoShares(); err != nil {
 		fmt.Printf("NOT JUDGED: nfs: %v; `cargo xtask test-guest` judges it\n", err)
 	} else {
 		kinds = append(kinds,
@@ -155,7 +157,7 @@ func kindsOfVolumes(t *testing.T) []volumes {
 			volumes{Driver: "nfs", Access: "mount", Parameters: map[string]string{"limit": "hard"}},
 		)
 	}
-	if err := noVolumeGroups(); err != nil {
+	if err := machine.NoGroups(); err != nil {
 		fmt.Printf("NOT JUDGED: lvm: %v; `cargo xtask test-guest` judges it\n", err)
 		return kinds
 	}

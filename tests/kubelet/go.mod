@@ -3,6 +3,7 @@ module becket.dev/tests/kubelet
 go 1.26.0
 
 require (
+	becket.dev/tests/machine v0.0.0
 	k8s.io/api v0.36.1
 	k8s.io/apimachinery v0.36.1
 	k8s.io/client-go v0.36.1
@@ -95,6 +96,7 @@ require (
 
 // Kubernetes names its staging modules v0.0.0; their published versions follow its own.
 replace (
+	becket.dev/tests/machine => ../machine
 	k8s.io/api => k8s.io/api v0.36.1
 	k8s.io/apiextensions-apiserver => k8s.io/apiextensions-apiserver v0.36.1
 	k8s.io/apimachinery => k8s.io/apimachinery v0.36.1

@@ -61,26 +61,6 @@ func unescape(field string) string {
 	return out.String()
 }
 
-// loopsBelow lists the backing files of attached loop devices that lie below a path.
-func loopsBelow(t *testing.T, path string) []string {
-	t.Helper()
-	devices, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var found []string
-	for _, device := range devices {
-		content, err := os.ReadFile(device)
-		if err != nil {
-			continue // Detached since it was listed.
-		}
-		if file := strings.TrimSpace(string(content)); strings.HasPrefix(file, path+"/") {
-			found = append(found, file)
-		}
-	}
-	return found
-}
-
 // mountAt gives the only mount at a path, which must exist and not be stacked.
 func mountAt(t *testing.T, path string) mountEntry {
 	t.Helper()
@@ -137,7 +117,7 @@ func capacity(t *testing.T, path string) int64 {
 // of its own offers what its server has.
 func expectCapacity(t *testing.T, path string, size int64) {
 	t.Helper()
-	if !tested.hasDevices() {
+	if !tested.hasDevices {
 		return
 	}
 	if got, least := capacity(t, path), size-size/4-8*mebibyte; got < least || got > size {

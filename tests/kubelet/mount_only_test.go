@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -109,9 +110,9 @@ func TestAVolumeMadeBeforehandNeedsNoSize(t *testing.T) {
 func TestTheLimitOfAVolumeIsReal(t *testing.T) {
 	needDevices(t)
 	for _, provisioning := range tested.provisioning {
-		t.Run(provisioning, func(t *testing.T) {
+		t.Run(fmt.Sprint(provisioning), func(t *testing.T) {
 			_, k := withDriver(t)
-			spec := persistent(tested.name, "pv-data", ordinaryOptions("data").with(options{"provisioning": provisioning}), false)
+			spec := persistent(tested.name, "pv-data", ordinaryOptions("data").with(provisioning), false)
 			pod := newPod("default", "one")
 			directory := k.mustSetUp(spec, pod)
 			if took := fill(t, directory, 128*mebibyte); took < 40*mebibyte || took > 64*mebibyte {

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"becket.dev/tests/machine"
 )
 
 const directoryDriver = "becket/directory"
@@ -23,9 +25,9 @@ type node struct {
 	plugins string
 	kubelet string
 	state   string
-	groups  []*group
-	// share is the directory of the nfs driver's pool on the server, which is this machine.
-	share string
+	groups  []*machine.Group
+	// share has the nfs driver's pool.
+	share *machine.Share
 }
 
 // newNode makes a node for a test that is not about volumes of the tested driver: the image driver stands for it there.
@@ -83,12 +85,12 @@ func (n *node) close() {
 		}
 	}
 	for _, g := range n.groups {
-		if err := g.remove(); err != nil {
+		if err := g.Remove(); err != nil {
 			n.t.Error(err)
 		}
 	}
-	if n.share != "" {
-		n.removeTree(n.share)
+	if n.share != nil {
+		n.removeTree(n.share.Directory)
 	}
 	n.removeTree(n.root)
 }

@@ -75,7 +75,7 @@ var fileSystems = []fileSystem{
 
 // volume is a persistent volume with this file system, of the smaller size.
 func (f fileSystem) volume(name string) *volume.Spec {
-	spec := persistent(tested.name, "pv-"+name, options{"name": name, "size": fmt.Sprintf("%dMi", f.before/mebibyte)}, false)
+	spec := persistent(tested.name, "pv-"+name, ordinaryOptions(name).with(options{"size": fmt.Sprintf("%dMi", f.before/mebibyte)}), false)
 	setFSType(spec, f.kind)
 	return spec
 }

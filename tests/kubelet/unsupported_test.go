@@ -129,7 +129,7 @@ func TestGetVolumeNameIsNotSupportedAndTheKubeletUsesItsOwnName(t *testing.T) {
 
 func TestInitAnswersTheCapabilitiesOfTheChosenMode(t *testing.T) {
 	modes := []bool{false}
-	if tested.hasDevices() {
+	if tested.canAttach {
 		modes = append(modes, true)
 	}
 	for _, attachable := range modes {

@@ -25,6 +25,7 @@ pub fn run(arguments: &[&str]) -> Outcome {
 fn in_guest(program: &Path, binary: &Path, arguments: &[&str]) -> Outcome {
     let mut command: Vec<OsString> = vec![program.into(), "--becket".into(), binary.into()];
     command.extend(arguments.iter().map(OsString::from));
+    let command = guest::export::around(command);
     let failed = |reason: &dyn std::fmt::Display| Failed::new(reason.to_string());
     let options = guest::Options {
         // Half of it are disks, on which there are three volumes of a GiB at a time.

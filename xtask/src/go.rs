@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn each_module_says_which_go_it_takes() {
-        for directory in ["tests/kubelet", "tests/csi", "xtask/cluster"] {
+        for directory in ["tests/kubelet", "tests/csi", "tests/machine", "xtask/cluster"] {
             assert!(numbers(&wanted_version(directory).unwrap()) >= vec![1, 26], "{directory}");
         }
     }

@@ -7,6 +7,7 @@
 
 mod arguments;
 mod boot;
+pub mod export;
 mod host;
 mod packages;
 mod processor;

@@ -19,13 +19,6 @@ const LONGEST_GO: &str = "-test.timeout=38m";
 const NOT_RUN: [&str; 5] =
     ["NOT JUDGED: lvm", "NOT TESTED", "not checked:", "no tests to run", "running 0 tests"];
 
-/// Makes a filesystem that the guest's own NFS server exports as its root, and then runs what is behind it:
-/// tests of the nfs drivers have their shares there.
-const EXPORTING: &str = "truncate -s 4G /tmp/export && mkfs.xfs -q /tmp/export \
-    && mount -o loop /tmp/export /srv \
-    && exportfs -o rw,no_root_squash,no_subtree_check,fsid=0 127.0.0.1:/srv \
-    && export BECKET_NFS_EXPORT=/srv && exec \"$@\"";
-
 /// One program in a guest of its own.
 struct Test {
     name: &'static str,
@@ -93,6 +86,8 @@ fn from_go() -> Outcome<Vec<Test>> {
         sanity("sanity, images on nfs", "nfs-image").exporting(),
         test("kubelet", "6G", &kubelet, &[LONGEST_GO, "-driver=lvm"]),
         test("kubelet, nfs", "6G", &kubelet, &[LONGEST_GO, "-driver=nfs"]).exporting(),
+        test("kubelet, images on nfs", "6G", &kubelet, &[LONGEST_GO, "-driver=nfs-image"])
+            .exporting(),
     ])
 }
 
@@ -107,7 +102,8 @@ fn from_cargo(extent: Extent) -> Outcome<Vec<Test>> {
         test("lvm, its own", "4G", &lvm, &["--test-threads=1", "lvm_"]),
         test("nfs", "6G", &nfs, &["--test-threads=1", "--skip", "images_on_nfs_keep"]),
         test("contract of images on nfs", "6G", &nfs, &["--test-threads=1", "images_on_nfs_keep"]),
-        test("the documents", "8G", &areas, &["--test-threads=1", "documents::the_page_on"]),
+        test("the documents", "8G", &areas, &["--test-threads=1", "documents::the_page_on"])
+            .exporting(),
     ];
     if extent == Extent::Whole {
         let checker = ["the_checker_finds_nothing_in_lvm", "encrypted::", "--nocapture"];
@@ -161,8 +157,7 @@ fn carry_out(tests: Vec<Test>, binary: &Path) -> Vec<String> {
 impl Test {
     /// In a guest whose NFS server exports a filesystem.
     fn exporting(self) -> Test {
-        let shell = ["sh", "-c", EXPORTING, "sh"].map(OsString::from);
-        Test { exporting: true, command: shell.into_iter().chain(self.command).collect(), ..self }
+        Test { exporting: true, command: guest::export::around(self.command), ..self }
     }
 
     fn carry_out(&self, binary: &Path) -> Outcome {

@@ -38,7 +38,8 @@ cargo xtask ACTION
                  --lvm for the lvm backend, in a guest
   bench          measure against a shell script, bare system calls and our targets, and against the
                  CSI driver that BECKET_BENCH_PEER names (root); --of lvm for logical volumes
-                 against LVM's own commands, in a guest where that is needed
+                 against LVM's own commands, --of nfs for volumes on a server against a mount and cp,
+                 in a guest where that is needed
   soak           many CSI callers at once, for ten minutes, with kills (root);
                  --seconds N, --callers N, --seed N
   guest COMMAND  run a command as root under a kernel with device-mapper, NFS and project quotas;

@@ -5,7 +5,7 @@ use crate::options::Options;
 use becket_backends::directory::template::{self, Identity};
 use becket_backends::directory::{LIMIT, TEMPLATE};
 use becket_backends::lvm::{LVCREATE_OPTIONS, WIPE};
-use becket_backends::nfs::{HARD, ON_DELETE, SUBDIRECTORY};
+use becket_backends::nfs::{ON_DELETE, SUBDIRECTORY};
 use becket_core::encryption::ENCRYPTION;
 use becket_core::engine::{NewVolume, ON_UNMOUNT, Publication};
 use becket_core::error::shown;
@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 
 /// The volume that a callout is about.
 pub(super) struct Request {
+    /// Whose volume it is.
+    driver: Driver,
     pub(super) pool: Name,
     pub(super) name: Name,
     /// What the options say of its content; `None` where they leave it open.
@@ -40,7 +42,6 @@ impl Request {
             (Driver::Directory, _) | (Driver::Nfs, Some("nfs" | "nfs4")) => {
                 Some(Content::Directory)
             }
-            (Driver::Nfs, None) if options.own(LIMIT) != Some(HARD) => Some(Content::Directory),
             (Driver::Image | Driver::Lvm | Driver::Nfs, None) => None,
             (_, Some(kind)) => Some(Content::of_filesystem(kind)?),
         };
@@ -58,6 +59,7 @@ impl Request {
             .iter()
             .filter_map(|key| Some((key.to_string(), options.own(key)?.to_owned())));
         Ok(Request {
+            driver,
             pool: Name::new(pool.unwrap_or(driver.default_pool()))?,
             name: Name::new(name)?,
             content,
@@ -86,8 +88,8 @@ impl Request {
     /// The volume as it is; `None` when its healthy pool does not have it. It must not contradict
     /// the options.
     pub(super) fn existing(&self, engine: &Engine) -> Result<Option<VolumeRecord>> {
-        // The default pool is made with its first volume, which is never a directory.
-        if self.content != Some(Content::Directory) && engine.would_make(&self.pool)? {
+        // The default pool is one of images, and is made with its first volume.
+        if self.driver == Driver::Image && engine.would_make(&self.pool)? {
             return Ok(None);
         }
         let Some(record) = engine.find_volume(&self.pool, &self.name)? else {

@@ -1,0 +1,3 @@
+module becket.dev/tests/machine
+
+go 1.26.0
