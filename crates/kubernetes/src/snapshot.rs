@@ -64,8 +64,8 @@ impl<D: Driver> Work<'_, D> {
     ) -> Result<Option<DynamicObject>, Failure> {
         let node = self.context.node.as_deref();
         match (content::place(content.labels(), node), node) {
-            (Place::Here, _) | (_, None) => return Ok(Some(content)),
-            (Place::Elsewhere, _) => return Ok(None),
+            (Place::Here, _) | (_, None) => Ok(Some(content)),
+            (Place::Elsewhere, _) => Ok(None),
             (Place::Unsaid, Some(node)) => {
                 if !self.is_here(&content, due).await? {
                     return Ok(None);
