@@ -110,6 +110,8 @@ fn health_and_metrics_are_told_where_that_was_asked_for() {
     let aside = node.path("state/pools/default/pool.aside");
     std::fs::rename(&record, &aside).unwrap();
     assert!(get("/healthz").starts_with("HTTP/1.1 503"));
+    // A new process could not use the pool either.
+    assert!(get("/livez").starts_with("HTTP/1.1 200"));
     std::fs::rename(&aside, &record).unwrap();
 }
 

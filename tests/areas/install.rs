@@ -260,8 +260,8 @@ fn refreshing_touches_the_drivers_and_puts_a_wiped_one_back() {
     is_whole(&node, "image");
     assert!(until(|| names(&node.path("plugins")) == ["becket~directory", "becket~image"]));
     kill_process(Pid::from_child(&child.0), Signal::TERM).unwrap();
-    let status = status_of(child.0.wait().unwrap());
-    assert!(status == 0 || status == 128 + 15, "{status}");
+    // By a handler of its own: to the first process of a container a signal without one does nothing.
+    assert_eq!(status_of(child.0.wait().unwrap()), 0);
 }
 
 #[test]

@@ -4,7 +4,6 @@
 
 mod arguments;
 mod cgroups;
-mod image;
 mod inside;
 mod packages;
 mod place;
@@ -12,10 +11,12 @@ mod programs;
 mod remains;
 mod start;
 
-use crate::run::{Failed, Outcome, command, failed, is_root, is_there, made};
+use crate::image;
+use crate::run::{Failed, Outcome, command, failed, is_root, is_there};
 use crate::setup;
 use arguments::Words;
 pub use inside::{KUBECONFIG, NODE};
+pub use packages::ready as packages;
 pub use place::DIRECTORY;
 use place::Place;
 pub use programs::{sidecars, snapshot_definitions};
@@ -129,6 +130,11 @@ impl Cluster {
         }
     }
 
+    /// Puts the image of this binary, [`image::BECKET`], among those that pods can have.
+    pub fn load_image(&self, binary: &Path) -> Outcome {
+        load_image(&self.place, binary)
+    }
+
     /// The path of the log of one part of the cluster, which goes with the cluster.
     pub fn log(&self, part: &str) -> PathBuf {
         self.place.log(part)
@@ -178,24 +184,21 @@ pub fn impossible() -> Option<String> {
     })
 }
 
-/// Builds the image of Becket and of what it runs on a node, and puts it among those of the cluster; pods
-/// have it as [`image::BECKET`].
+/// Builds the image of Becket, [`image::BECKET`], and puts it among those of the cluster.
 fn put_image(name: &str) -> Outcome {
-    let place = Place::of(name)?;
-    let binary = binary()?;
+    load_image(&Place::of(name)?, &binary()?)
+}
+
+/// Puts an image of this binary, and of the programs that it runs on a node, among those of a cluster.
+fn load_image(place: &Place, binary: &Path) -> Outcome {
     setup::host_programs()?;
-    let packages = packages::ready()?;
-    let making = place.directory.join("image");
-    made(&making)?;
-    let (files, archive) = (making.join("files"), making.join("becket.tar"));
-    image::lay_busybox(&packages.path.join("busybox"), &files)?;
-    image::lay_becket(&binary, &files)?;
-    image::pack(&files, image::BECKET, &["becket", "--help"], &archive)?;
+    let archive = place.directory.join("becket-image.tar");
+    image::becket(binary, &archive)?;
     let file = File::open(&archive).map_err(|error| failed("open", &archive, &error))?;
-    let mut import = inside::command(&place, "ctr")?;
+    let mut import = inside::command(place, "ctr")?;
     import.args(["--namespace", "k8s.io", "images", "import", "-"]).stdin(file);
     let ended = import.status().map_err(|error| failed("run", Path::new("ctr"), &error))?;
-    fs::remove_dir_all(&making).map_err(|error| failed("remove", &making, &error))?;
+    fs::remove_file(&archive).map_err(|error| failed("remove", &archive, &error))?;
     match ended.success() {
         true => Ok(()),
         false => Err(Failed::new(format!("the image was not taken: `ctr` ended with {ended}"))),

@@ -1,14 +1,16 @@
 //! `cargo xtask test-cluster`: a backend on a real Kubernetes, from `becket install` and `becket serve` to pods
 //! that write and read one volume through both of the kubelet's plugin interfaces.
 
+mod chart;
 mod duties;
 mod life;
 
+use crate::chart::Helm;
 use crate::cluster::{self, Options};
 use crate::guest::{self, Output};
 use crate::guest_tests;
 use crate::run::{Failed, Outcome};
-use duties::Duties;
+use chart::Release;
 use life::Test;
 use std::ffi::OsString;
 use std::fs;
@@ -43,6 +45,30 @@ pub fn run(backend: Backend) -> Outcome {
         return Err(failed);
     }
     test.end()?;
+    nothing_is_left(&name, &namespaces)?;
+    steps.done("cluster gone, nothing left");
+    Ok(())
+}
+
+/// Runs the Helm chart, if this machine can.
+pub fn run_chart() -> Outcome {
+    if is_impossible() {
+        return Ok(());
+    }
+    let helm = Helm::ready()?;
+    let binary = cluster::binary()?;
+    let name = format!("chart-test-{}", std::process::id());
+    let mut steps = Steps { since: Instant::now() };
+    let cluster = cluster::up(&Options { name: name.clone() })?;
+    let namespaces = cluster.namespaces()?;
+    cluster.load_image(&binary)?;
+    steps.done("node Ready, image loaded");
+    let test = Release::new(cluster, helm);
+    if let Err(failed) = test.life(&mut steps) {
+        test.explain();
+        return Err(failed);
+    }
+    drop(test);
     nothing_is_left(&name, &namespaces)?;
     steps.done("cluster gone, nothing left");
     Ok(())

@@ -2,6 +2,7 @@
 //! this program does not install itself, and it says what it installs.
 
 mod bench;
+mod chart;
 mod cluster;
 mod cluster_test;
 mod crash_matrix;
@@ -10,6 +11,7 @@ mod fuzz;
 mod go;
 mod guest;
 mod guest_tests;
+mod image;
 mod kept;
 mod run;
 mod sanity;
@@ -36,6 +38,11 @@ cargo xtask ACTION
   test-guest     all tests of the lvm and nfs backends and drivers, in guests (root, Go)
   test-cluster   the image backend on a real Kubernetes: pods that write and read a volume (root, Go);
                  --lvm for the lvm backend, in a guest
+  image          make the container image, without a container engine; --output FILE
+  chart          the Helm chart: lint, wrong values, its objects on a real API server (root, Go);
+                 --write renders deploy/becket.yaml anew
+  test-chart     install, upgrade and uninstall the chart on a real Kubernetes, with pods that write
+                 and read volumes (root, Go)
   bench          measure against a shell script, bare system calls and our targets, and against the
                  CSI driver that BECKET_BENCH_PEER names (root); --of lvm for logical volumes
                  against LVM's own commands, --of nfs for volumes on a server against a mount and cp,
@@ -77,6 +84,11 @@ fn main() -> ExitCode {
         ["test-cluster"] => cluster_test::run(Backend::Image),
         ["test-cluster", "--lvm"] => cluster_test::run_lvm_in_guest(),
         ["test-cluster", "--lvm-here"] => cluster_test::run(Backend::Lvm),
+        ["test-chart"] => cluster_test::run_chart(),
+        ["chart"] => chart::run(false),
+        ["chart", "--write"] => chart::run(true),
+        ["image"] => image::action(None),
+        ["image", "--output", file] => image::action(Some(file)),
         ["bench", rest @ ..] => bench::run(rest),
         ["soak", rest @ ..] => soak(rest),
         ["crash-matrix", rest @ ..] => crash(rest),

@@ -2,7 +2,7 @@
 
 use crate::guest_tests::{self, Extent};
 use crate::run::{Failed, Outcome, apart, cargo, is_root};
-use crate::{crash_matrix, go, sanity, setup, tidy};
+use crate::{chart, cluster_test, crash_matrix, go, sanity, setup, tidy};
 use std::path::Path;
 use std::time::Instant;
 
@@ -32,6 +32,8 @@ pub fn everything() -> Outcome {
     stages.take("kubelet", || kubelet(&binary));
     stages.take("sanity", || sanity::everything(&binary));
     stages.take("guest", || guest_tests::run(&binary, Extent::Usual));
+    stages.take("chart", || chart::run(false));
+    stages.take("kubernetes", cluster_test::run_chart);
     stages.close()
 }
 

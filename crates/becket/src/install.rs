@@ -14,6 +14,7 @@ use becket_flexvolume::driver::{DEFAULT_KUBELET_ROOT, Driver, Settings};
 use becket_sys::mountinfo;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Installs or upgrades drivers, and stays to refresh them if asked.
@@ -74,6 +75,7 @@ fn refresh(
     interval: Duration,
 ) -> Result<()> {
     let interval = interval.max(Duration::from_millis(100));
+    end_with_signals()?;
     output::say(format_args!("refreshing every {}", humantime::format_duration(interval)));
     loop {
         std::thread::sleep(interval);
@@ -96,6 +98,18 @@ fn refresh(
             }
         }
     }
+}
+
+/// Lets a signal end the process at once. The first process of a container, which the refresher of a pod is,
+/// would not notice it otherwise. What it interrupts is as after a kill: the next installation finishes it.
+fn end_with_signals() -> Result<()> {
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::flag::register_conditional_shutdown(signal, 0, Arc::new(true.into()))
+            .map_err(|error| {
+                Error::new(Kind::Internal, format!("cannot listen to signals: {error}"))
+            })?;
+    }
+    Ok(())
 }
 
 /// Removes drivers of which no volume is mounted: without its driver a volume can never be

@@ -30,7 +30,7 @@ pub(crate) struct ServeArgs {
     /// /var/lib/kubelet/plugins_registry
     #[arg(long, value_name = "DIR")]
     pub(crate) registration_dir: Option<PathBuf>,
-    /// Answer /healthz and /metrics at this address, such as 127.0.0.1:9808
+    /// Answer /livez, /healthz and /metrics at this address, such as 127.0.0.1:9808
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics: Option<SocketAddr>,
     /// Attach volumes to the node before they are staged: all drivers, or those named

@@ -1,16 +1,22 @@
-//! Container images, made of files of this machine, as archives that `ctr images import` reads. No registry
-//! is asked for anything.
+//! `cargo xtask image`: container images, made of files of this machine without a container engine. No
+//! registry is asked for anything.
 
+mod archive;
+
+use crate::cluster;
 use crate::run::{Failed, Outcome, command, failed, made};
+use crate::setup;
+pub use archive::{pack, pack_docker};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-/// The image of the project's own program.
-pub const BECKET: &str = "local/becket:1";
+/// The image of the project's own program, as the chart asks for it where no other is named.
+pub const BECKET: &str = concat!("localhost/becket:", env!("CARGO_PKG_VERSION"));
 
-/// What Becket runs on a node for its own backends; `xfs_admin` is a script around `xfs_db`.
-const NODE_PROGRAMS: [&str; 10] = [
+/// What Becket runs on a node for its own backends; `xfs_admin` is a script around `xfs_db`. Those that LVM
+/// and encryption take are there where this machine has them.
+const NODE_PROGRAMS: [&str; 13] = [
     "mkfs.ext4",
     "e2fsck",
     "resize2fs",
@@ -21,6 +27,9 @@ const NODE_PROGRAMS: [&str; 10] = [
     "xfs_io",
     "mkfs.btrfs",
     "btrfs",
+    "lvm",
+    "thin_check",
+    "cryptsetup",
 ];
 
 /// Directories of every image; `/bin` and its like are links to those below `usr`.
@@ -51,9 +60,46 @@ pub fn lay_busybox(busybox: &Path, files: &Path) -> Outcome {
     Ok(())
 }
 
+/// The action of the command line: makes the image of Becket as an archive at `output`, or in the target
+/// directory. The same binary and programs make the same archive.
+pub fn action(output: Option<&str>) -> Outcome {
+    let binary = cluster::binary()?;
+    if !libraries_of(&binary).is_empty() {
+        return Err(Failed::new(format!(
+            "`{}` takes libraries of this machine: an image is for others, so it takes a static binary",
+            binary.display()
+        )));
+    }
+    let output = match output {
+        Some(path) => {
+            std::path::absolute(path).map_err(|error| failed("use", path.as_ref(), &error))?
+        }
+        None => setup::target_directory().join("becket-image.tar"),
+    };
+    setup::host_programs()?;
+    becket(&binary, &output)?;
+    let size = fs::metadata(&output).map_err(|error| failed("read", &output, &error))?.len();
+    eprintln!("{} is the image {BECKET}, {:.1} MB", output.display(), size as f64 / 1e6);
+    Ok(())
+}
+
+/// Makes the image of Becket, and of what it runs on a node, as the file `archive`. Its files are laid
+/// beside that.
+pub fn becket(binary: &Path, archive: &Path) -> Outcome {
+    let files = archive.with_extension("files");
+    if files.exists() {
+        fs::remove_dir_all(&files).map_err(|error| failed("remove", &files, &error))?;
+    }
+    let packages = cluster::packages()?;
+    lay_busybox(&packages.path.join("busybox"), &files)?;
+    lay_becket(binary, &files)?;
+    pack(&files, BECKET, &["becket", "--help"], archive)?;
+    fs::remove_dir_all(&files).map_err(|error| failed("remove", &files, &error))
+}
+
 /// Lays Becket over that, and the programs that it runs on a node with their libraries: this machine's.
-pub fn lay_becket(binary: &Path, files: &Path) -> Outcome {
-    copy(binary, &files.join("usr/sbin/becket"))?;
+fn lay_becket(binary: &Path, files: &Path) -> Outcome {
+    lay_program(binary, "becket", files)?;
     for name in NODE_PROGRAMS {
         let places = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
         let found = places.iter().map(|place| Path::new(place).join(name)).find(|at| at.is_file());
@@ -61,14 +107,22 @@ pub fn lay_becket(binary: &Path, files: &Path) -> Outcome {
             eprintln!("xtask: the image will have no `{name}`: this machine has none");
             continue;
         };
-        copy(&program, &files.join("usr/sbin").join(name))?;
-        // A script has none, and is no failure.
-        let libraries = command("ldd").arg(&program).read().unwrap_or_default();
-        for library in libraries_in(&libraries) {
-            copy(&library, &files.join(library.strip_prefix("/").unwrap_or(&library)))?;
-        }
+        lay_program(&program, name, files)?;
     }
     Ok(())
+}
+
+/// Lays a program and its libraries, at the paths where they are here.
+fn lay_program(program: &Path, name: &str, files: &Path) -> Outcome {
+    copy(program, &files.join("usr/sbin").join(name))?;
+    libraries_of(program).iter().try_for_each(|library| {
+        copy(library, &files.join(library.strip_prefix("/").unwrap_or(library)))
+    })
+}
+
+/// None of a static program or of a script, which is no failure.
+fn libraries_of(program: &Path) -> Vec<PathBuf> {
+    libraries_in(&command("ldd").arg(program).read().unwrap_or_default())
 }
 
 /// The paths in what `ldd` says.
@@ -78,37 +132,6 @@ fn libraries_in(text: &str) -> Vec<PathBuf> {
         words.split_whitespace().next().filter(|word| word.starts_with('/')).map(PathBuf::from)
     };
     text.lines().filter_map(path).collect()
-}
-
-/// Packs the root directory `files` as an image called `tag` into the file `archive`. Its parts are
-/// made beside that. A container of it runs `words` unless it is told otherwise.
-pub fn pack(files: &Path, tag: &str, words: &[&str], archive: &Path) -> Outcome {
-    let parts = archive.with_extension("parts");
-    made(&parts)?;
-    let layer = parts.join("layer.tar");
-    tar(files, &layer, &["."])?;
-    let digest = command("sha256sum").arg(&layer).read().unwrap_or_default();
-    let digest = digest.split_whitespace().next().unwrap_or_default().to_owned();
-    let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-    let words = words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(",");
-    let configuration = format!(
-        r#"{{"os":"linux","architecture":"{machine}","config":{{"Env":["PATH=/usr/sbin:/usr/bin"],"Cmd":[{words}]}},"rootfs":{{"type":"layers","diff_ids":["sha256:{digest}"]}}}}"#
-    );
-    let contents =
-        format!(r#"[{{"Config":"config.json","RepoTags":["{tag}"],"Layers":["layer.tar"]}}]"#);
-    for (name, text) in [("config.json", configuration), ("manifest.json", contents)] {
-        let path = parts.join(name);
-        fs::write(&path, text).map_err(|error| failed("write", &path, &error))?;
-    }
-    tar(&parts, archive, &["config.json", "layer.tar", "manifest.json"])?;
-    fs::remove_dir_all(&parts).map_err(|error| failed("remove", &parts, &error))
-}
-
-/// An archive of `names` in `directory`, the same whenever the files are.
-fn tar(directory: &Path, archive: &Path, names: &[&str]) -> Outcome {
-    let same = ["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner"];
-    let tar = command("tar").args(&same).args(&["-C"]).arg(directory).args(&["-cf"]).arg(archive);
-    tar.args(names).run_quietly()
 }
 
 /// A copy that takes the place of what is there.

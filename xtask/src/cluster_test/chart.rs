@@ -1,0 +1,296 @@
+//! The life of the Helm chart on a cluster: installed with no value set, used, killed, upgraded, uninstalled.
+
+use super::Steps;
+use super::duties::Duties;
+use crate::chart::{self, CHART, Helm, NAMESPACE, RELEASE};
+use crate::cluster::{Cluster, NODE};
+use crate::run::{Failed, Outcome, root};
+use std::time::{Duration, Instant};
+
+const CLAIMS: &str = include_str!("chart.yaml");
+const FLEXVOLUME: &str = include_str!("flexvolume-inline.yaml");
+
+/// Where the node's kubelet looks for FlexVolume drivers: it is told so in `xtask/node`.
+const PLUGINS: &str = "/var/lib/kubelet/volumeplugins";
+
+/// Where the pools are on the node.
+const POOLS: &str = "/var/lib/becket/pools";
+
+/// How long anything may take on a machine that is very busy.
+const LONGEST: Duration = Duration::from_secs(300);
+const TIMEOUT: &str = "--timeout=300s";
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What tells the chart's objects from others.
+const OURS: &str = "app.kubernetes.io/name=becket";
+/// Objects of the whole cluster that a chart can leave.
+const KINDS: &str = "csidrivers,storageclasses,clusterroles,clusterrolebindings";
+
+/// A cluster that has the image, and a release of the chart on it.
+pub struct Release {
+    cluster: Cluster,
+    helm: Helm,
+}
+
+impl Release {
+    pub fn new(cluster: Cluster, helm: Helm) -> Release {
+        Release { cluster, helm }
+    }
+
+    /// From the first installation to the last trace.
+    pub fn life(&self, steps: &mut Steps) -> Outcome {
+        let duties = Duties::on(&self.cluster)?;
+        steps.done("snapshots known to the cluster");
+        self.helm(&["install", RELEASE, CHART, "--create-namespace", "--wait", TIMEOUT])?;
+        steps.done("helm install, with no value set");
+        self.helm(&["test", RELEASE, TIMEOUT])?;
+        self.is_gone("pv,pvc", &["-A"])?;
+        steps.done("helm test");
+        self.cluster.apply(CLAIMS)?;
+        self.kubectl(&["wait", "pod/user", "--for=condition=Ready", TIMEOUT])?;
+        let write = "grep -q ' /image ext4 ' /proc/mounts && \
+                     for of in image directory; do echo precious-$of > /$of/file; done; sync";
+        self.inside("user", write)?;
+        let bound = "--for=jsonpath={.status.phase}=Bound";
+        self.kubectl(&["wait", "pvc/immediate", bound, TIMEOUT])?;
+        self.holds("user")?;
+        steps.done("claims of the default class and of becket-directory: written and read");
+        self.told_the_cluster()?;
+        duties.life()?;
+        steps.done("a claim grown, snapshots, copies and raw devices made and deleted");
+        self.has_its_rights()?;
+        self.tell_memory()?;
+        self.kill_becket()?;
+        self.holds("user")?;
+        self.renew_user()?;
+        steps.done("becket killed; read by that pod and by a new one");
+        self.helm(&["uninstall", RELEASE, "--wait", TIMEOUT])?;
+        self.holds("user")?;
+        self.helm(&["install", RELEASE, CHART, "--wait", TIMEOUT])?;
+        self.renew_user()?;
+        steps.done(
+            "uninstalled while in use, and installed again; read by that pod and by a new one",
+        );
+        self.flexvolume_life()?;
+        self.holds("user")?;
+        self.renew_user()?;
+        steps.done("helm upgrade: FlexVolume drivers installed, used, lost, found and removed");
+        self.delete_all()?;
+        steps.done("pods and claims deleted, nothing left of their volumes");
+        self.helm(&["uninstall", RELEASE, "--wait", TIMEOUT])?;
+        self.nothing_is_left()?;
+        steps.done("helm uninstall, nothing left of the chart");
+        Ok(())
+    }
+
+    /// Makes the pod anew, with the same claims.
+    fn renew_user(&self) -> Outcome {
+        self.kubectl(&["delete", "pod/user", TIMEOUT])?;
+        self.cluster.apply(CLAIMS)?;
+        self.kubectl(&["wait", "pod/user", "--for=condition=Ready", TIMEOUT])?;
+        self.holds("user")
+    }
+
+    /// Kills the process in its container, which the kubelet starts again.
+    fn kill_becket(&self) -> Outcome {
+        let restarts = || {
+            let count = "-o=jsonpath={.items[*].status.containerStatuses[0].restartCount}";
+            self.of_becket(&["get", "pods", "-l", OURS, count])
+        };
+        let before = restarts()?;
+        self.cluster.read("pkill", &["-KILL", "-x", "becket"])?;
+        self.comes("container that was started again", || Ok(restarts()? != before))?;
+        self.rolled_out()
+    }
+
+    /// Events and capacities: what is written beside the volumes, for which the chart has to give the rights.
+    fn told_the_cluster(&self) -> Outcome {
+        let events =
+            ["get", "events", "--field-selector=reason=ProvisioningSucceeded", "-o", "name"];
+        self.comes("event for each claim", || Ok(self.kubectl(&events)?.lines().count() == 3))?;
+        let room = ["get", "csistoragecapacities", "-o=jsonpath={.items[*].storageClassName}"];
+        self.comes("capacity of each class", || {
+            let room = self.of_becket(&room)?;
+            Ok(["becket-image", "becket-directory"].iter().all(|class| room.contains(class)))
+        })
+    }
+
+    /// Fails if Becket tried what its roles do not let it do.
+    fn has_its_rights(&self) -> Outcome {
+        let log = self.of_becket(&["logs", "daemonset/becket"])?;
+        match log.lines().find(|line| line.contains("forbidden")) {
+            None => Ok(()),
+            Some(line) => Err(Failed::new(format!("the chart gives too few rights: {line}"))),
+        }
+    }
+
+    fn flexvolume_life(&self) -> Outcome {
+        self.upgrade(&[
+            "flexvolume.action=install",
+            &format!("flexvolume.pluginDirectory={PLUGINS}"),
+        ])?;
+        self.plugins_are("becket~directory\nbecket~image\n")?;
+        self.cluster.apply(FLEXVOLUME)?;
+        self.kubectl(&["wait", "pod/flexvolume", "--for=condition=Ready", TIMEOUT])?;
+        self.inside("flexvolume", "grep -q ' /data ext4 ' /proc/mounts && echo x > /data/file")?;
+        self.upgrade(&["flexvolume.refresh=1s"])?;
+        // Again where something was put into it meanwhile.
+        let lose = format!("until rm -r {PLUGINS}/becket~image; do :; done");
+        self.cluster.read("sh", &["-c", &lose])?;
+        self.plugins_are("becket~directory\nbecket~image\n")?;
+        // The driver of a mounted volume stays.
+        self.upgrade(&["flexvolume.refresh=", "flexvolume.action=remove"])?;
+        self.plugins_are("becket~image\n")?;
+        self.kubectl(&["delete", "pod/flexvolume", TIMEOUT])?;
+        self.comes("end of its mounts", || {
+            let mounts = self.cluster.read("cat", &["/proc/mounts"])?;
+            Ok(!mounts.contains("/volumes/becket~"))
+        })?;
+        self.of_becket(&["rollout", "restart", "daemonset/becket"])?;
+        self.rolled_out()?;
+        self.plugins_are("")?;
+        self.becket(&["volume", "delete", "inline"]).map(drop)
+    }
+
+    /// Sets more values.
+    fn upgrade(&self, values: &[&str]) -> Outcome {
+        let words = ["upgrade", RELEASE, CHART, "--reuse-values", "--wait", TIMEOUT];
+        let sets: Vec<&str> = values.iter().flat_map(|value| ["--set", *value]).collect();
+        self.helm(&[&words[..], &sets].concat())
+    }
+
+    fn plugins_are(&self, wanted: &str) -> Outcome {
+        let what = format!("plugin directory with these alone: {}", wanted.replace('\n', " "));
+        self.comes(&what, || Ok(self.cluster.read("ls", &["-A", PLUGINS])? == wanted))
+    }
+
+    fn delete_all(&self) -> Outcome {
+        self.kubectl(&["delete", "pods,pvc", "--all", TIMEOUT])?;
+        self.is_gone("pv", &[])?;
+        for pool in ["default", "directory"] {
+            let volumes = self.becket(&["volume", "list", "--pool", pool, "-o", "json"])?;
+            if volumes.trim() != "[]" {
+                return Err(Failed::new(format!("the pool `{pool}` still holds {volumes}")));
+            }
+            self.becket(&["trash", "empty", "--all", "--pool", pool])?;
+        }
+        let records = [POOLS, "-name", "volume.json", "-o", "-name", "trash.json"];
+        let left = self.cluster.read("find", &records)?;
+        if !left.is_empty() {
+            return Err(Failed::new(format!("of deleted volumes there still is {left}")));
+        }
+        let mounts = self.cluster.read("cat", &["/proc/mounts"])?;
+        let ours = ["globalmount", "/volumes/kubernetes.io~csi", "/var/lib/becket/staged"];
+        match mounts.lines().find(|line| ours.iter().any(|word| line.contains(word))) {
+            None => Ok(()),
+            Some(line) => Err(Failed::new(format!("a volume is still mounted: {line}"))),
+        }
+    }
+
+    /// What the chart made, and what its pods made in the API and in the kubelet's directories.
+    fn nothing_is_left(&self) -> Outcome {
+        self.is_gone(KINDS, &["-l", OURS])?;
+        let kinds =
+            "pods,daemonsets,controllerrevisions,roles,rolebindings,csistoragecapacities,secrets";
+        self.is_gone(kinds, &["--namespace", NAMESPACE])?;
+        let registered = "-o=jsonpath={.spec.drivers[*].name}";
+        self.comes("end of the registration", || {
+            Ok(self.kubectl(&["get", "csinode", NODE, registered])?.is_empty())
+        })
+    }
+
+    fn is_gone(&self, kinds: &str, more: &[&str]) -> Outcome {
+        self.comes(&format!("end of all {kinds}"), || {
+            Ok(self.kubectl(&[&["get", kinds, "-o", "name"], more].concat())?.is_empty())
+        })
+    }
+
+    /// Says how much memory the container's process has: what is its own, and with what it shares.
+    fn tell_memory(&self) -> Outcome {
+        let script = "cd /proc/$(pgrep -ox becket) && grep -E '^(VmRSS|RssAnon)' status";
+        let told = self.cluster.read("sh", &["-c", script])?;
+        let words: Vec<&str> = told.split_whitespace().collect();
+        eprintln!("          memory of the container's process: {}", words.join(" "));
+        Ok(())
+    }
+
+    fn holds(&self, pod: &str) -> Outcome {
+        let found = self.inside(pod, "cat /image/file /directory/file")?;
+        match found == "precious-image\nprecious-directory\n" {
+            true => Ok(()),
+            false => Err(Failed::new(format!("the pod `{pod}` reads `{found}`"))),
+        }
+    }
+
+    fn rolled_out(&self) -> Outcome {
+        self.of_becket(&["rollout", "status", "daemonset/becket", TIMEOUT]).map(drop)
+    }
+
+    fn comes(&self, what: &str, come: impl Fn() -> Outcome<bool>) -> Outcome {
+        let since = Instant::now();
+        while since.elapsed() < LONGEST {
+            if come()? {
+                return Ok(());
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Err(Failed::new(format!("there is no {what} after {} s", LONGEST.as_secs())))
+    }
+
+    fn inside(&self, pod: &str, script: &str) -> Outcome<String> {
+        self.kubectl(&["exec", pod, "--", "sh", "-c", script])
+    }
+
+    /// Becket's own command line, where people have it in a cluster.
+    fn becket(&self, arguments: &[&str]) -> Outcome<String> {
+        let words = ["exec", "daemonset/becket", "-c", "becket", "--", "becket"];
+        self.of_becket(&[&words, arguments].concat())
+    }
+
+    fn of_becket(&self, arguments: &[&str]) -> Outcome<String> {
+        self.kubectl(&[&["--namespace", NAMESPACE], arguments].concat())
+    }
+
+    fn kubectl(&self, arguments: &[&str]) -> Outcome<String> {
+        self.cluster.read("kubectl", arguments)
+    }
+
+    fn helm(&self, arguments: &[&str]) -> Outcome {
+        let mut helm = chart::isolated(self.cluster.command(self.helm.path())?);
+        let chart = root().join(CHART);
+        let whole = |word: &&str| if *word == CHART { chart.clone() } else { word.into() };
+        helm.args(arguments.iter().map(whole)).args(["--namespace", NAMESPACE]);
+        let output = helm.output();
+        let output = output.map_err(|error| Failed::new(format!("helm cannot be run: {error}")))?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(Failed::new(format!(
+                "`helm {}`: {}{}",
+                arguments.join(" "),
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            ))),
+        }
+    }
+
+    /// Shows what tells why something failed, while it is still there.
+    pub fn explain(&self) {
+        let log = [
+            "logs",
+            "--namespace",
+            NAMESPACE,
+            "-l",
+            OURS,
+            "--tail=60",
+            "--prefix",
+            "--all-containers",
+        ];
+        for words in [
+            &["get", "pods,pvc,pv,csistoragecapacities", "-A", "-o", "wide"][..],
+            &["get", "events", "-A", "--sort-by=.lastTimestamp"],
+            &log,
+        ] {
+            eprintln!("{}", self.kubectl(words).unwrap_or_else(|failed| failed.to_string()));
+        }
+    }
+}
