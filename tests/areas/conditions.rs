@@ -57,7 +57,7 @@ fn a_pool_promises_no_more_than_its_disk_has() {
     let json = volume("v").with("pool", "small").size("30Mi").json();
     node.image(&["mount", &pod, &json]).succeeds();
     let grow = ["expandfs", &json, "", &pod, "83886080", "31457280"];
-    node.image(&grow).fails(&["cannot expand", "cannot promise"]);
+    node.image(&grow).fails(&["cannot expand", "more than pool `small` could hold"]);
     // What the first volume was promised is no longer there for a second one.
     let second = volume("w").with("pool", "small").size("30Mi").json();
     node.image(&["mount", &node.pod("b"), &second]).fails(&["cannot promise"]);

@@ -4,6 +4,7 @@
 mod chart;
 mod duties;
 mod life;
+mod official;
 
 use crate::chart::Helm;
 use crate::cluster::{self, Options};

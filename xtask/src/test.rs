@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that must hold before a change lands.
 
+use crate::cluster_test::Backend;
 use crate::guest_tests::{self, Extent};
 use crate::run::{Failed, Outcome, apart, cargo, is_root};
 use crate::{chart, cluster_test, crash_matrix, go, sanity, setup, tidy};
@@ -33,7 +34,10 @@ pub fn everything() -> Outcome {
     stages.take("sanity", || sanity::everything(&binary));
     stages.take("guest", || guest_tests::run(&binary, Extent::Usual));
     stages.take("chart", || chart::run(false));
-    stages.take("kubernetes", cluster_test::run_chart);
+    stages.take("kubernetes", || {
+        cluster_test::run(Backend::Image)?;
+        cluster_test::run_chart()
+    });
     stages.close()
 }
 

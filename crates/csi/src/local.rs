@@ -4,10 +4,10 @@ use crate::plugin::{NODE_SEGMENT, Plugin};
 use crate::protocol::csi::controller_server::Controller;
 use crate::protocol::csi::{
     ControllerExpandVolumeRequest, ControllerExpandVolumeResponse, ControllerGetVolumeRequest,
-    ControllerGetVolumeResponse, CreateSnapshotRequest, CreateSnapshotResponse,
-    CreateVolumeRequest, CreateVolumeResponse, DeleteSnapshotRequest, DeleteSnapshotResponse,
-    DeleteVolumeRequest, DeleteVolumeResponse, GetCapacityRequest, GetCapacityResponse,
-    GetSnapshotRequest, GetSnapshotResponse,
+    ControllerGetVolumeResponse, ControllerModifyVolumeRequest, ControllerModifyVolumeResponse,
+    CreateSnapshotRequest, CreateSnapshotResponse, CreateVolumeRequest, CreateVolumeResponse,
+    DeleteSnapshotRequest, DeleteSnapshotResponse, DeleteVolumeRequest, DeleteVolumeResponse,
+    GetCapacityRequest, GetCapacityResponse, GetSnapshotRequest, GetSnapshotResponse,
 };
 use crate::services::controller::ControllerService;
 use crate::work::Work;
@@ -79,6 +79,14 @@ impl Local {
         request: ControllerExpandVolumeRequest,
     ) -> Result<ControllerExpandVolumeResponse, Refused> {
         answer(self.controller.controller_expand_volume(Request::new(request)).await)
+    }
+
+    /// `ControllerModifyVolume`.
+    pub async fn modify_volume(
+        &self,
+        request: ControllerModifyVolumeRequest,
+    ) -> Result<ControllerModifyVolumeResponse, Refused> {
+        answer(self.controller.controller_modify_volume(Request::new(request)).await)
     }
 
     /// `ControllerGetVolume`.

@@ -111,6 +111,7 @@ async fn room<D: Driver>(context: &Context<D>, class: &StorageClass) -> Option<u
         bytes: 0,
         uses: vec![Use { form, mode: Mode::OneNode }],
         parameters: crate::class::of_driver(parameters).ok()?,
+        attributes: Words::new(),
         secrets: Default::default(),
         source: None,
     };

@@ -122,7 +122,7 @@ pub fn volume_name(claim: &PersistentVolumeClaim) -> String {
     format!("pvc-{}", claim.uid().unwrap_or_default())
 }
 
-/// What the claim asks of the driver, but for its secrets and its source. `filesystem` is for those that
+/// What the claim asks of the driver, but for its attributes, its secrets and its source. `filesystem` is for those that
 /// name none.
 ///
 /// An error, in words, for what cannot be.
@@ -152,10 +152,17 @@ pub fn wanted(
         bytes: bytes(&size.0).ok_or_else(|| format!("`{}` is no size", size.0))?,
         uses: uses?,
         parameters: class::for_driver(parameters, claim, &name)?,
+        attributes: Words::new(),
         secrets: Secrets::default(),
         source: None,
         name,
     })
+}
+
+/// The class of attributes that the claim names.
+pub fn attributes_class(claim: &PersistentVolumeClaim) -> Option<&str> {
+    let named = claim.spec.as_ref()?.volume_attributes_class_name.as_deref();
+    named.filter(|name| !name.is_empty())
 }
 
 fn mode(word: &str) -> Result<Mode, String> {

@@ -33,17 +33,20 @@ pub enum Purpose {
     ControllerExpand,
     /// Growing it, at the node.
     NodeExpand,
+    /// Giving it other attributes.
+    ControllerModify,
 }
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Purpose; 6] = [
+    pub const ALL: [Purpose; 7] = [
         Purpose::Provision,
         Purpose::ControllerPublish,
         Purpose::NodeStage,
         Purpose::NodePublish,
         Purpose::ControllerExpand,
         Purpose::NodeExpand,
+        Purpose::ControllerModify,
     ];
 
     /// How its keys begin; `-name` and `-namespace` follow.
@@ -55,6 +58,7 @@ impl Purpose {
             Purpose::NodePublish => "csi.storage.k8s.io/node-publish-secret",
             Purpose::ControllerExpand => "csi.storage.k8s.io/controller-expand-secret",
             Purpose::NodeExpand => "csi.storage.k8s.io/node-expand-secret",
+            Purpose::ControllerModify => "csi.storage.k8s.io/controller-modify-secret",
         }
     }
 

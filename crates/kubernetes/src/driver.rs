@@ -36,6 +36,14 @@ pub trait Driver: Send + Sync + 'static {
         secrets: Secrets,
     ) -> impl Future<Output = Result<Grown, Refusal>> + Send;
 
+    /// `ControllerModifyVolume`: all of these attributes, or none.
+    fn modify(
+        &self,
+        id: &str,
+        attributes: Words,
+        secrets: Secrets,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send;
+
     /// `ControllerGetVolume`: true when there is a volume of this id.
     fn knows(&self, id: &str) -> impl Future<Output = Result<bool, Refusal>> + Send;
 
@@ -71,6 +79,8 @@ pub struct Wanted {
     pub uses: Vec<Use>,
     /// What its class says to the driver.
     pub parameters: Words,
+    /// What its class of attributes says, which can be changed later.
+    pub attributes: Words,
     /// Its secrets.
     pub secrets: Secrets,
     /// Where its first data is.
@@ -227,30 +237,38 @@ impl Code {
         [Code::INVALID, Code::NOT_FOUND, Code::OUT_OF_RANGE].contains(&self)
     }
 
-    /// Its name in the specification.
+    /// Its name, as the official sidecars write it.
     pub fn name(self) -> &'static str {
-        const NAMES: [&str; 17] = [
-            "OK",
-            "Canceled",
-            "Unknown",
-            "InvalidArgument",
-            "DeadlineExceeded",
-            "NotFound",
-            "AlreadyExists",
-            "PermissionDenied",
-            "ResourceExhausted",
-            "FailedPrecondition",
-            "Aborted",
-            "OutOfRange",
-            "Unimplemented",
-            "Internal",
-            "Unavailable",
-            "DataLoss",
-            "Unauthenticated",
-        ];
         usize::try_from(self.0).ok().and_then(|number| NAMES.get(number)).unwrap_or(&"Unknown")
     }
+
+    /// The code of this name.
+    pub fn named(name: &str) -> Option<Code> {
+        let number = NAMES.iter().position(|known| *known == name)?;
+        i32::try_from(number).ok().map(Code)
+    }
 }
+
+/// By their numbers.
+const NAMES: [&str; 17] = [
+    "OK",
+    "Canceled",
+    "Unknown",
+    "InvalidArgument",
+    "DeadlineExceeded",
+    "NotFound",
+    "AlreadyExists",
+    "PermissionDenied",
+    "ResourceExhausted",
+    "FailedPrecondition",
+    "Aborted",
+    "OutOfRange",
+    "Unimplemented",
+    "Internal",
+    "Unavailable",
+    "DataLoss",
+    "Unauthenticated",
+];
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -273,6 +291,7 @@ mod tests {
     fn codes_have_the_names_that_the_official_sidecars_show() {
         assert_eq!(Code::EXHAUSTED.name(), "ResourceExhausted");
         assert_eq!(Code(16).name(), "Unauthenticated");
+        assert_eq!((Code::named("Aborted"), Code::named("Gone")), (Some(Code::ABORTED), None));
         assert_eq!((Code(17).name(), Code(-1).name()), ("Unknown", "Unknown"));
     }
 }

@@ -23,6 +23,14 @@ pub(crate) enum Reason {
     Resized,
     /// It has not.
     ResizeFailed,
+    /// A volume is getting other attributes.
+    VolumeModify,
+    /// It has got them.
+    VolumeModifySuccessful,
+    /// It has not.
+    VolumeModifyFailed,
+    /// Nobody asks for them any more.
+    VolumeModifyCanceled,
     /// A snapshot was not cut.
     SnapshotCreationFailed,
     /// One that is said to be there was not found.
@@ -46,6 +54,12 @@ impl Reason {
             }
             Reason::Resized => (EventType::Normal, "VolumeResizeSuccessful", "Resize"),
             Reason::ResizeFailed => (EventType::Warning, "VolumeResizeFailed", "Resize"),
+            Reason::VolumeModify => (EventType::Normal, "VolumeModify", "Modify"),
+            Reason::VolumeModifySuccessful => {
+                (EventType::Normal, "VolumeModifySuccessful", "Modify")
+            }
+            Reason::VolumeModifyFailed => (EventType::Warning, "VolumeModifyFailed", "Modify"),
+            Reason::VolumeModifyCanceled => (EventType::Normal, "VolumeModifyCanceled", "Modify"),
             Reason::SnapshotCreationFailed => {
                 (EventType::Warning, "SnapshotCreationFailed", "Snapshot")
             }

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::growth::{self, Growth, Stage};
 use crate::queue::Next;
 use crate::secrets;
-use crate::volume::{is_reachable, quantity};
+use crate::volume::quantity;
 use k8s_openapi::api::core::v1::{
     CSIPersistentVolumeSource, PersistentVolume, PersistentVolumeClaim,
 };
@@ -21,51 +21,29 @@ pub(crate) async fn claim<D: Driver>(
     context: &Context<D>,
     api: &Api<PersistentVolumeClaim>,
     claim: &PersistentVolumeClaim,
+    volume: &PersistentVolume,
+    source: &CSIPersistentVolumeSource,
 ) -> Next {
-    if !may_ask_for_more(claim) {
-        return Next::Done;
-    }
-    let volumes: Api<PersistentVolume> = Api::all(context.client.clone());
-    let name = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref()).unwrap_or_default();
-    let volume = match volumes.get_opt(name).await {
-        Ok(Some(volume)) => volume,
-        // The cluster says that it is lost.
-        Ok(None) => return Next::Done,
-        Err(error) => return context.failed(&format!("read volume `{name}`"), &error),
-    };
-    let Some(source) = ours(context, &volume) else {
-        return Next::Done;
-    };
-    match growth::due(claim, &volume, Timestamp::now()) {
+    match growth::due(claim, volume, Timestamp::now()) {
         Growth::Enough => Next::Done,
         Growth::Hopeless(left) => Next::After(left),
         Growth::To(bytes) => {
+            let volumes: Api<PersistentVolume> = Api::all(context.client.clone());
             let mut growing = Growing { context, api, claim: claim.clone() };
-            match growing.to(bytes, &volumes, &volume, source).await {
+            match growing.to(bytes, &volumes, volume, source).await {
                 Ok(()) => Next::Done,
-                Err(failure) => growing.refused(&volume, &failure).await,
+                Err(failure) => growing.refused(volume, &failure).await,
             }
         }
     }
 }
 
 /// False for claims that have what they ask for, as nearly all have.
-fn may_ask_for_more(claim: &PersistentVolumeClaim) -> bool {
+pub(crate) fn may_ask_for_more(claim: &PersistentVolumeClaim) -> bool {
     let requests = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref()?.requests.as_ref());
     let capacity = claim.status.as_ref().and_then(|status| status.capacity.as_ref());
     let size = |of: Option<&std::collections::BTreeMap<_, _>>| of?.get("storage").cloned();
     size(requests) != size(capacity)
-}
-
-/// The source of a volume that is the driver's, on this node.
-fn ours<'a, D: Driver>(
-    context: &Context<D>,
-    volume: &'a PersistentVolume,
-) -> Option<&'a CSIPersistentVolumeSource> {
-    let source = volume.spec.as_ref()?.csi.as_ref()?;
-    let here =
-        source.driver == context.driver.name() && is_reachable(volume, &context.driver.segments());
-    here.then_some(source)
 }
 
 /// A claim whose volume grows.

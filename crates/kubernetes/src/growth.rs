@@ -6,14 +6,13 @@
 //! for smaller again, so what was begun is in the status too (`status.allocatedResources`).
 
 use crate::claim::bytes;
+use crate::conditions::{self, Said};
 use crate::volume::quantity;
 use k8s_openapi::api::core::v1::{
-    PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimCondition,
-    PersistentVolumeClaimStatus,
+    PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimStatus,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -35,12 +34,6 @@ const PENDING: &str = "FileSystemResizePending";
 const CONTROLLER_FAILED: &str = "ControllerResizeError";
 const NODE_FAILED: &str = "NodeResizeError";
 const CONDITIONS: [&str; 4] = [RESIZING, PENDING, CONTROLLER_FAILED, NODE_FAILED];
-
-/// How long a size that cannot be had is not asked for again.
-const SLOW: SignedDuration = SignedDuration::from_secs(300);
-
-/// How often at most a condition is written anew: each time comes back as a change of the claim.
-const OFTEN: SignedDuration = SignedDuration::from_secs(60);
 
 /// What is to be done about the size of a claim's volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,17 +61,14 @@ pub fn due(claim: &PersistentVolumeClaim, volume: &PersistentVolume, now: Timest
     }
     let begun = storage(status.allocated_resources.as_ref());
     let far = far(status);
-    let failed = condition(status, CONTROLLER_FAILED);
+    let failed = conditions::holding(status, CONTROLLER_FAILED);
     let asks = Asks { wanted, begun, capacity: capacity.unwrap_or(0), failed: failed.is_some() };
     let Some(size) = asks.size(far) else {
         return Growth::Enough;
     };
-    let since = failed.and_then(|failed| failed.last_transition_time.as_ref());
-    match since.filter(|_| far == Some(CONTROLLER_CANNOT) && begun == Some(size)) {
-        Some(since) => match Duration::try_from(SLOW - now.duration_since(since.0)) {
-            Ok(left) if !left.is_zero() => Growth::Hopeless(left),
-            _ => Growth::To(size),
-        },
+    let same = failed.filter(|_| far == Some(CONTROLLER_CANNOT) && begun == Some(size));
+    match same.and_then(|failed| conditions::slow(failed, now)) {
+        Some(left) => Growth::Hopeless(left),
         None => Growth::To(size),
     }
 }
@@ -120,14 +110,6 @@ fn storage(quantities: Option<&BTreeMap<String, Quantity>>) -> Option<u64> {
 fn far(status: &PersistentVolumeClaimStatus) -> Option<&str> {
     let all = status.allocated_resource_statuses.as_ref()?;
     all.get("storage").map(String::as_str).filter(|far| !far.is_empty())
-}
-
-fn condition<'a>(
-    status: &'a PersistentVolumeClaimStatus,
-    kind: &str,
-) -> Option<&'a PersistentVolumeClaimCondition> {
-    let is = |found: &&PersistentVolumeClaimCondition| found.type_ == kind;
-    status.conditions.iter().flatten().find(is).filter(|found| found.status == "True")
 }
 
 /// True when each names the other.
@@ -200,12 +182,14 @@ pub fn told(claim: &PersistentVolumeClaim, stage: Stage<'_>, now: Timestamp) -> 
             (change, Some((CONTROLLER_FAILED, failed(why))), true)
         }
         Stage::Uncertain => {
-            condition(status, CONTROLLER_FAILED)?;
+            conditions::holding(status, CONTROLLER_FAILED)?;
             (json!({}), Some((RESIZING, String::new())), false)
         }
     };
     let held = status.conditions.as_deref().unwrap_or_default();
-    let conditions = merged(held, said, keep, now);
+    let said = said.map(|(kind, message)| Said { kind, reason: "", message });
+    let said = said.into_iter().collect();
+    let conditions = conditions::merged(held, &CONDITIONS, said, keep, now);
     let news = conditions != held || !change.as_object().is_none_or(serde_json::Map::is_empty);
     whole["status"] = change;
     whole["status"]["conditions"] = json!(conditions);
@@ -222,40 +206,6 @@ fn annotate(whole: &mut Value, claim: &PersistentVolumeClaim, has_none: bool) {
         let value = if has_none { json!("true") } else { Value::Null };
         whole["metadata"]["annotations"] = json!({NODE_HAS_NONE: value});
     }
-}
-
-/// The conditions with what is said now. Others about growing stay if they are to be kept, and those about
-/// other things always.
-fn merged(
-    held: &[PersistentVolumeClaimCondition],
-    said: Option<(&str, String)>,
-    keep: bool,
-    now: Timestamp,
-) -> Vec<PersistentVolumeClaimCondition> {
-    let mut said = said.map(|(kind, message)| PersistentVolumeClaimCondition {
-        type_: kind.to_owned(),
-        status: "True".to_owned(),
-        message: (!message.is_empty()).then_some(message),
-        last_transition_time: Some(Time(now)),
-        ..PersistentVolumeClaimCondition::default()
-    });
-    let mut conditions = Vec::new();
-    for condition in held {
-        let about_growing = CONDITIONS.contains(&condition.type_.as_str());
-        match said.take_if(|said| said.type_ == condition.type_) {
-            Some(_) if is_fresh(condition, now) => conditions.push(condition.clone()),
-            Some(said) => conditions.push(said),
-            None if keep || !about_growing => conditions.push(condition.clone()),
-            None => {}
-        }
-    }
-    conditions.extend(said);
-    conditions
-}
-
-fn is_fresh(condition: &PersistentVolumeClaimCondition, now: Timestamp) -> bool {
-    let since = condition.last_transition_time.as_ref();
-    condition.status == "True" && since.is_some_and(|since| now.duration_since(since.0) < OFTEN)
 }
 
 #[cfg(test)]

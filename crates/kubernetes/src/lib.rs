@@ -2,8 +2,8 @@
 //! API server.
 //!
 //! Data goes one way: a watch tells which object changed, by its name alone; a [`queue`] gives each name
-//! to its duty, one at a time; the duty reads the object, decides ([`claim`], [`growth`], [`content`], [`reclaim`]: pure functions),
-//! asks the [`driver`], and writes what became of it. Nothing is remembered between two of them but how
+//! to its duty, one at a time; the duty reads the object, decides ([`claim`], [`growth`], [`modification`],
+//! [`content`], [`reclaim`]: pure functions), asks the [`driver`], and writes what became of it. Nothing is remembered between two of them but how
 //! often one has failed, so any instance can go on where another one stopped.
 //!
 //! Objects, annotations, finalizers and events are those of the official sidecars, so that a cluster can
@@ -15,6 +15,7 @@ mod capacity;
 pub mod claim;
 mod claims;
 pub mod class;
+mod conditions;
 pub mod content;
 pub mod driver;
 pub mod duties;
@@ -23,6 +24,8 @@ mod expand;
 mod failure;
 mod finalizer;
 pub mod growth;
+pub mod modification;
+mod modify;
 mod provision;
 pub mod queue;
 pub mod reclaim;

@@ -8,7 +8,7 @@ use crate::events::Reason;
 use crate::failure::Failure;
 use crate::queue::Next;
 use crate::watch::Key;
-use crate::{secrets, volume};
+use crate::{modify, secrets, volume};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{Api, Patch, PatchParams, PostParams};
@@ -106,6 +106,11 @@ async fn wanted<D: Driver>(
     }
     if let Some(named) = class::secret(Purpose::Provision, parameters, claim, &wanted.name)? {
         wanted.secrets = secrets::read(&context.client, &named).await?;
+    }
+    if let Some(name) = claim::attributes_class(claim) {
+        let found = modify::attributes(&context.client, name, context.driver.name()).await?;
+        wanted.attributes =
+            found.ok_or_else(|| format!("volume attributes class `{name}` is not there"))?;
     }
     wanted.source = crate::source::of(&context.client, claim, context.driver.name()).await?;
     Ok(wanted)

@@ -19,6 +19,17 @@ pub enum Next {
     After(Duration),
 }
 
+impl Next {
+    /// What follows two pieces of work on one key.
+    pub fn sooner(self, other: Next) -> Next {
+        match (self, other) {
+            (Next::Done, next) | (next, Next::Done) => next,
+            (Next::Retry, _) | (_, Next::Retry) => Next::Retry,
+            (Next::After(one), Next::After(other)) => Next::After(one.min(other)),
+        }
+    }
+}
+
 /// How a queue paces its work.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {

@@ -1,5 +1,6 @@
 //! The persistent volume for a volume that was made. Nothing here talks to anybody.
 
+use crate::claim::attributes_class;
 use crate::class::{self, Purpose};
 use crate::driver::{Form, Made, Wanted, Words};
 use k8s_openapi::api::core::v1::{
@@ -19,6 +20,12 @@ pub const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 pub const DELETION_SECRET: [&str; 2] = [
     "volume.kubernetes.io/provisioner-deletion-secret-name",
     "volume.kubernetes.io/provisioner-deletion-secret-namespace",
+];
+
+/// The annotations that name the secret for giving a volume other attributes.
+pub const MODIFICATION_SECRET: [&str; 2] = [
+    "volume.kubernetes.io/controller-modify-secret-name",
+    "volume.kubernetes.io/controller-modify-secret-namespace",
 ];
 
 /// The finalizer of volumes whose storage is still to be deleted.
@@ -41,9 +48,13 @@ pub fn persistent(
     let parameters = class.parameters.as_ref().unwrap_or(&none);
     let secret = |purpose| class::secret(purpose, parameters, claim, &wanted.name);
     let mut annotations = Words::from([(PROVISIONED_BY.to_owned(), driver.to_owned())]);
-    if let Some(secret) = secret(Purpose::Provision)? {
-        let values = [secret.name, secret.namespace].map(Option::unwrap_or_default);
-        annotations.extend(DELETION_SECRET.map(str::to_owned).into_iter().zip(values));
+    for (purpose, keys) in
+        [(Purpose::Provision, DELETION_SECRET), (Purpose::ControllerModify, MODIFICATION_SECRET)]
+    {
+        if let Some(secret) = secret(purpose)? {
+            let values = [secret.name, secret.namespace].map(Option::unwrap_or_default);
+            annotations.extend(keys.map(str::to_owned).into_iter().zip(values));
+        }
     }
     let reclaim = class.reclaim_policy.clone().unwrap_or_else(|| "Delete".to_owned());
     let spec = claim.spec.as_ref();
@@ -79,6 +90,7 @@ pub fn persistent(
             node_affinity: affinity(&made.topologies),
             persistent_volume_reclaim_policy: Some(reclaim),
             storage_class_name: Some(class.name_any()),
+            volume_attributes_class_name: attributes_class(claim).map(str::to_owned),
             volume_mode: spec.and_then(|spec| spec.volume_mode.clone()),
             ..PersistentVolumeSpec::default()
         }),
@@ -179,6 +191,7 @@ mod tests {
                 "accessModes": ["ReadWriteOnce"],
                 "resources": {"requests": {"storage": "1Gi"}},
                 "volumeMode": "Filesystem",
+                "volumeAttributesClassName": "kept",
             },
         }))
         .unwrap();
@@ -189,6 +202,8 @@ mod tests {
             "parameters": {
                 "csi.storage.k8s.io/provisioner-secret-name": "keys",
                 "csi.storage.k8s.io/provisioner-secret-namespace": "${pvc.namespace}",
+                "csi.storage.k8s.io/controller-modify-secret-name": "dials",
+                "csi.storage.k8s.io/controller-modify-secret-namespace": "storage",
             },
         }))
         .unwrap();
@@ -210,6 +225,8 @@ mod tests {
                     "name": "pvc-u1",
                     "annotations": {
                         "pv.kubernetes.io/provisioned-by": "image.becket.dev",
+                        "volume.kubernetes.io/controller-modify-secret-name": "dials",
+                        "volume.kubernetes.io/controller-modify-secret-namespace": "storage",
                         "volume.kubernetes.io/provisioner-deletion-secret-name": "keys",
                         "volume.kubernetes.io/provisioner-deletion-secret-namespace": "shop",
                     },
@@ -242,6 +259,7 @@ mod tests {
                     ]}]}},
                     "persistentVolumeReclaimPolicy": "Delete",
                     "storageClassName": "fast",
+                    "volumeAttributesClassName": "kept",
                     "volumeMode": "Filesystem",
                 },
             })

@@ -57,7 +57,8 @@ impl Release {
         steps.done("claims of the default class and of becket-directory: written and read");
         self.told_the_cluster()?;
         duties.life()?;
-        steps.done("a claim grown, snapshots, copies and raw devices made and deleted");
+        steps
+            .done("a claim grown and modified, snapshots, copies and raw devices made and deleted");
         self.has_its_rights()?;
         self.tell_memory()?;
         self.kill_becket()?;

@@ -1,4 +1,5 @@
-//! What volumes of claims go through on a cluster after they are made: growing, snapshots, copies, raw devices.
+//! What volumes of claims go through on a cluster after they are made: growing, other attributes, snapshots,
+//! copies, raw devices.
 //! Who does that for the drivers, Becket itself or the official sidecars, is the caller's choice.
 
 use crate::cluster::{self, Cluster};
@@ -51,6 +52,7 @@ impl<'a> Duties<'a> {
         self.inside("grows", "grep -q ' /data xfs ' /proc/mounts && echo old > /data/file")?;
         self.grows("400Mi", 400)?;
         self.recovers_from_too_much()?;
+        self.is_modified()?;
         self.is_snapshot_and_copied()?;
         self.delete_all()
     }
@@ -75,16 +77,50 @@ impl<'a> Duties<'a> {
         let failed = "--for=condition=ControllerResizeError";
         self.kubectl(&["wait", "pvc/grows", failed, TIMEOUT])?;
         self.grows("500Mi", 500)?;
+        self.says_nothing()
+    }
+
+    /// Has the attributes that it was made with, is refused wrong ones, and gets others.
+    fn is_modified(&self) -> Outcome {
+        self.has_attributes_of("day")?;
+        self.ask(r#"{"volumeAttributesClassName":"never"}"#)?;
+        let cannot = "--for=jsonpath={.status.modifyVolumeStatus.status}=Infeasible";
+        self.kubectl(&["wait", "pvc/grows", cannot, TIMEOUT])?;
+        self.has_attributes_of("day")?;
+        self.ask(r#"{"volumeAttributesClassName":"hour"}"#)?;
+        self.has_attributes_of("hour")?;
+        self.says_nothing()
+    }
+
+    /// Waits until the claim and its volume say so.
+    fn has_attributes_of(&self, class: &str) -> Outcome {
+        let current =
+            format!("--for=jsonpath={{.status.currentVolumeAttributesClassName}}={class}");
+        self.kubectl(&["wait", "pvc/grows", &current, TIMEOUT])?;
+        let volume = self.kubectl(&["get", "pvc/grows", "-o=jsonpath={.spec.volumeName}"])?;
+        let said = "-o=jsonpath={.spec.volumeAttributesClassName}";
+        match self.kubectl(&["get", "pv", &volume, said])? {
+            said if said == class => Ok(()),
+            said => Err(Failed::new(format!("the volume says `{said}`, its claim `{class}`"))),
+        }
+    }
+
+    /// Fails while the claim says that something goes on.
+    fn says_nothing(&self) -> Outcome {
         let conditions = "-o=jsonpath={.status.conditions}";
         match self.kubectl(&["get", "pvc/grows", conditions])?.as_str() {
             "" | "[]" => Ok(()),
-            left => Err(Failed::new(format!("the claim that has grown still says {left}"))),
+            left => Err(Failed::new(format!("the claim still says {left}"))),
         }
     }
 
     fn ask_for(&self, size: &str) -> Outcome {
-        let patch =
-            format!("{{\"spec\":{{\"resources\":{{\"requests\":{{\"storage\":\"{size}\"}}}}}}}}");
+        self.ask(&format!(r#"{{"resources":{{"requests":{{"storage":"{size}"}}}}}}"#))
+    }
+
+    /// Changes what the claim asks for.
+    fn ask(&self, spec: &str) -> Outcome {
+        let patch = format!(r#"{{"spec":{spec}}}"#);
         self.kubectl(&["patch", "pvc/grows", "--patch", &patch]).map(drop)
     }
 
@@ -115,8 +151,8 @@ impl<'a> Duties<'a> {
         self.kubectl(&["delete", "volumesnapshot/monday", TIMEOUT])?;
         self.is_gone("volumesnapshotcontents")?;
         self.is_gone("pv")?;
-        self.kubectl(&["delete", "volumesnapshotclass/snapshots", "storageclass/grows", TIMEOUT])
-            .map(drop)
+        self.kubectl(&["delete", "volumesnapshotclass/snapshots", "storageclass/grows", TIMEOUT])?;
+        self.kubectl(&["delete", "volumeattributesclass", "--all", TIMEOUT]).map(drop)
     }
 
     /// Waits until there are none of the class `grows`, or of the snapshots.

@@ -1,5 +1,7 @@
 //! The life of one volume on a cluster, from its making to its end.
 
+use super::duties::Duties;
+use super::official::Official;
 use super::{Backend, Steps};
 use crate::cluster::{Cluster, NODE};
 use crate::run::{Failed, Outcome};
@@ -89,6 +91,19 @@ impl Test {
             self.remove_volume_group(&device)?;
         }
         steps.done("kubelet killed; everything deleted");
+        match self.backend {
+            Backend::Image => self.serve_official_sidecars(steps),
+            Backend::Lvm => Ok(()),
+        }
+    }
+
+    /// The duties that Becket does itself with `--kubernetes on`, done by the official sidecars.
+    fn serve_official_sidecars(&self, steps: &mut Steps) -> Outcome {
+        let duties = Duties::on(&self.cluster)?;
+        let sidecars = Official::beside(&self.cluster, "image.becket.dev")?;
+        duties.life()?;
+        drop((sidecars, duties));
+        steps.done("official sidecars: a claim grown, modified, snapshots and copies, all deleted");
         Ok(())
     }
 
@@ -180,7 +195,7 @@ impl Test {
         for words in [&["describe", "pods"][..], &["get", "events", "--sort-by=.lastTimestamp"]] {
             eprintln!("{}", self.kubectl(words).unwrap_or_else(|failed| failed.to_string()));
         }
-        for part in ["becket", "node"] {
+        for part in Official::names().chain(["becket", "node"]) {
             let log = fs::read_to_string(self.cluster.log(part)).unwrap_or_default();
             eprintln!("-- the log of {part}\n{log}");
         }

@@ -52,7 +52,11 @@ fn a_full_group_refuses_in_time_and_keeps_what_it_has() {
     let pool = named("pool");
     create(&engine, "v", 100 * MIB).unwrap();
     refused(create(&engine, "more", 200 * MIB), Kind::NoSpace);
-    refused(engine.expand(&pool, &named("v"), 400 * MIB), Kind::NoSpace);
+    refused(engine.expand(&pool, &named("v"), 400 * MIB), Kind::OutOfRange);
+    create(&engine, "w", 100 * MIB).unwrap();
+    refused(engine.expand(&pool, &named("v"), 200 * MIB), Kind::NoSpace);
+    engine.delete(&pool, &named("w")).unwrap();
+    engine.empty_trash(&pool, true).unwrap();
     assert_eq!(engine.volume(&pool, &named("v")).unwrap().size, 100 * MIB);
     // Somebody else takes the room behind our back: LVM itself refuses, and nothing is left of it.
     must("lvcreate", &["-q", "-y", "-l", "90%FREE", "-n", "theirs", &group.name]);

@@ -52,8 +52,10 @@ fn no_more_is_promised_than_there_is(ground: &Ground) {
     second.name = named("second");
     refused(engine.create(&ground.pool, &second), Kind::NoSpace, "the second of two thirds");
     must(engine.create(&ground.pool, &new), "create the first again in a full pool");
-    let grown = engine.expand(&ground.pool, &new.name, capacity.thin * 2);
-    refused(grown, Kind::NoSpace, "expanding beyond what there is");
+    let third = NewVolume { name: named("third"), size: capacity.thin / 6, ..new.clone() };
+    must(engine.create(&ground.pool, &third), "create the third");
+    let grown = engine.expand(&ground.pool, &new.name, capacity.thin);
+    refused(grown, Kind::NoSpace, "expanding to what there would be without the others");
     ground.discard("v");
     must(engine.create(&ground.pool, &second), "create the second after that");
 }

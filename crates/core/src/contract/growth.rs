@@ -174,7 +174,7 @@ fn what_cannot_be_promised_changes_nothing(ground: &Ground) {
     }
     let made = ground.create("v", ground.any());
     let huge = ground.engine().expand(&ground.pool, &made.name, 1 << 60);
-    refused(huge, Kind::NoSpace, "expanding to 1 EiB");
+    refused(huge, Kind::OutOfRange, "expanding to 1 EiB");
     assert_eq!(ground.record("v"), made, "a refused expansion changed the record");
     assert_eq!(ground.backend.stored(&ground.pool(), &made).unwrap(), made.size);
 }

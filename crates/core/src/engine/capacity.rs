@@ -83,6 +83,36 @@ pub(super) fn capacity(backend: &dyn Backend, pool: &Pool) -> Result<Capacity> {
     Ok(Capacity { total: space.total, free: space.free, promised, held, thin, thick })
 }
 
+/// `NoSpace` unless the pool can promise the volume `bytes` in all, and `OutOfRange` when it could not even
+/// if the volume were alone in it: waiting for room is of no use then, and callers are to know.
+pub(super) fn demand_growth(
+    backend: &dyn Backend,
+    pool: &Pool,
+    volume: &VolumeRecord,
+    bytes: u64,
+) -> Result<()> {
+    let more = bytes.saturating_sub(volume.size);
+    let Err(refused) = demand(backend, pool, more, volume.provisioning) else {
+        return Ok(());
+    };
+    let total = backend.space(pool)?.total;
+    let promises = (total as f64 * pool.record.overcommit) as u64;
+    let most = match volume.provisioning {
+        Provisioning::Thin => promises,
+        Provisioning::Thick => promises.min(total),
+    };
+    if refused.kind() != Kind::NoSpace || bytes <= most {
+        return Err(refused);
+    }
+    let words = format!(
+        "{} is more than pool `{}` could hold with nothing else in it: {}",
+        size::display(bytes),
+        pool.name(),
+        size::display(most)
+    );
+    Err(Error::new(Kind::OutOfRange, words).hint("ask for less, or give the pool more storage"))
+}
+
 fn owed(volume: &VolumeRecord, has: u64) -> u64 {
     match volume.provisioning {
         Provisioning::Thick => volume.size.saturating_sub(has),

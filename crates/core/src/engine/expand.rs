@@ -100,7 +100,7 @@ impl Engine {
         bytes: u64,
     ) -> Result<()> {
         let _promises = self.lock_promises(backend, pool)?;
-        capacity::demand(backend, pool, bytes - record.size, record.provisioning)
+        capacity::demand_growth(backend, pool, record, bytes)
             .map_err(|error| error.during(format!("cannot expand volume `{}`", record.name)))?;
         record.size = bytes;
         backend.catalog().save(pool, record)

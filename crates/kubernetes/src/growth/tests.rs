@@ -181,7 +181,7 @@ fn a_failure_is_told_and_is_forgotten_when_another_size_is_tried() {
         None,
         "each change comes back, so there are not many of them"
     );
-    let later = now() + OFTEN;
+    let later = now() + conditions::OFTEN;
     assert!(told(&told_so, Stage::Failed("no room, again"), later).is_some());
 
     let cannot = back(after(&begun, Stage::Hopeless("too large")).unwrap());

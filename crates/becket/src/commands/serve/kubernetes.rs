@@ -9,9 +9,9 @@ use becket_csi::protocol::csi::volume_capability::{
 use becket_csi::protocol::csi::volume_content_source::{SnapshotSource, Type, VolumeSource};
 use becket_csi::protocol::csi::{
     CapacityRange, ControllerExpandVolumeRequest, ControllerGetVolumeRequest,
-    CreateSnapshotRequest, CreateVolumeRequest, DeleteSnapshotRequest, DeleteVolumeRequest,
-    GetCapacityRequest, GetSnapshotRequest, Snapshot, Topology, TopologyRequirement, Volume,
-    VolumeCapability, VolumeContentSource,
+    ControllerModifyVolumeRequest, CreateSnapshotRequest, CreateVolumeRequest,
+    DeleteSnapshotRequest, DeleteVolumeRequest, GetCapacityRequest, GetSnapshotRequest, Snapshot,
+    Topology, TopologyRequirement, Volume, VolumeCapability, VolumeContentSource,
 };
 use becket_kubernetes::driver::{
     Code, Cut, Driver, Form, Grown, Made, Mode, Refusal, Secrets, Source, ToCut, Use, Wanted, Words,
@@ -75,7 +75,7 @@ impl Driver for Own {
             volume_content_source: wanted.source.map(content),
             accessibility_requirements: (!here.is_empty())
                 .then(|| TopologyRequirement { requisite: here.clone(), preferred: here }),
-            mutable_parameters: Default::default(),
+            mutable_parameters: wanted.attributes.into_iter().collect(),
         };
         let answer = self.0.create_volume(request).await.map_err(refusal)?;
         answer.volume.map(made).ok_or_else(|| Refusal {
@@ -97,6 +97,15 @@ impl Driver for Own {
             bytes: u64::try_from(answer.capacity_bytes).unwrap_or(0),
             node_is_next: answer.node_expansion_required,
         })
+    }
+
+    async fn modify(&self, id: &str, attributes: Words, secrets: Secrets) -> Result<(), Refusal> {
+        let request = ControllerModifyVolumeRequest {
+            volume_id: id.to_owned(),
+            secrets: secrets.0.into_iter().collect(),
+            mutable_parameters: attributes.into_iter().collect(),
+        };
+        self.0.modify_volume(request).await.map(drop).map_err(refusal)
     }
 
     async fn knows(&self, id: &str) -> Result<bool, Refusal> {
