@@ -3,6 +3,7 @@
 
 mod chart;
 mod duties;
+mod flexvolume;
 mod life;
 mod official;
 

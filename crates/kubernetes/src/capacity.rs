@@ -65,7 +65,7 @@ async fn tell<D: Driver>(
     node: &str,
     told: &mut HashMap<String, u64>,
 ) -> kube::Result<()> {
-    let us = Us { driver: context.driver.name(), node: Some(node) };
+    let us = Us { node: Some(node), ..context.us() };
     let api: Api<CSIStorageCapacity> = Api::namespaced(context.client.clone(), &own.namespace);
     let classes = context.classes();
     let mut now = HashMap::new();
@@ -166,11 +166,12 @@ fn owner_label(node: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::interface::Interface;
     use serde_json::json;
 
     #[test]
     fn the_room_on_a_node_is_told_for_a_class() {
-        let us = Us { driver: "image.becket.dev", node: Some("n1") };
+        let us = Us { driver: "image.becket.dev", interface: &Interface::Csi, node: Some("n1") };
         let segments = [("topology.becket.dev/node".to_owned(), "n1".to_owned())].into();
         let found = serde_json::to_value(object(us, &segments, "fast", 3 << 30, None)).unwrap();
         assert_eq!(found["storageClassName"], "fast");

@@ -2,6 +2,7 @@
 
 use crate::class;
 use crate::driver::{Form, Mode, Secrets, Use, Wanted, Words};
+use crate::interface::Interface;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
@@ -28,6 +29,8 @@ const WAITING: &str = "WaitForFirstConsumer";
 pub struct Us<'a> {
     /// The driver's name.
     pub driver: &'a str,
+    /// Through which interface nodes reach its volumes.
+    pub interface: &'a Interface,
     /// The node, as the API server names it; `None` where a volume is for all nodes.
     pub node: Option<&'a str>,
 }
@@ -77,6 +80,7 @@ pub fn decide(claim: &PersistentVolumeClaim, class: &StorageClass, us: Us<'_>) -
         || claim.metadata.deletion_timestamp.is_some()
         || !is_of(claim.annotations(), us.driver)
         || class.provisioner != us.driver
+        || !us.interface.is_of(class)
         || is_for_a_populator(claim)
     {
         return Decision::Leave;

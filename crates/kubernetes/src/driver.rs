@@ -1,6 +1,7 @@
 //! A CSI driver as the duties ask it: calls with plain values, whose rules are those of the CSI
 //! specification.
 
+use crate::interface::Interface;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -12,6 +13,9 @@ pub type Words = BTreeMap<String, String>;
 pub trait Driver: Send + Sync + 'static {
     /// Its name, such as `image.becket.dev`.
     fn name(&self) -> &str;
+
+    /// Through which interface nodes reach its volumes.
+    fn interface(&self) -> &Interface;
 
     /// The segments of this node's topology; empty where volumes can be used on every node.
     fn segments(&self) -> Words;

@@ -1,10 +1,11 @@
 //! The duties of a driver, from when they begin until they end.
 
 use crate::capacity::{self, Own};
-use crate::claim;
+use crate::claim::{self, Us};
 use crate::content::{self, Place};
 use crate::driver::Driver;
 use crate::events::Events;
+use crate::interface::Interface;
 use crate::queue::{self, Next, Pace};
 use crate::volume::{PROVISIONED_BY, may_be_here};
 use crate::watch::{self, Key};
@@ -96,18 +97,7 @@ async fn run<D: Driver>(
             async move { claims::serve(&context, &key).await }
         })
     };
-    let (name, here) = (driver.name().to_owned(), node.clone());
-    let contents = watch::names(snapshot::contents(&client), move |found| {
-        found.data["spec"]["driver"] == *name
-            && content::place(found.labels(), here.as_deref()) != Place::Elsewhere
-    });
-    let snapshotting = {
-        let context = context.clone();
-        queue::run(contents, PACE, move |name: String| {
-            let context = context.clone();
-            async move { snapshot::serve(&context, &name).await }
-        })
-    };
+    let snapshotting = snapshot(context.clone());
     let telling = tell_room(context.clone());
     let changed = context.clone();
     let keeping = keeping.for_each(move |()| {
@@ -118,7 +108,7 @@ async fn run<D: Driver>(
         let context = context.clone();
         async move { reclaim::volume(&context, &key.1).await }
     });
-    log::info!("`{}` provisions for Kubernetes", driver.name());
+    log::info!("`{}` provisions for Kubernetes{}", driver.name(), driver.interface());
     tokio::select! {
         () = end => {}
         () = provisioning => {}
@@ -129,8 +119,29 @@ async fn run<D: Driver>(
     }
 }
 
-/// Tells the room on this node, where that is a pod's and the driver's volumes are the node's.
+/// Cuts and deletes snapshots, which only CSI has.
+async fn snapshot<D: Driver>(context: Arc<Context<D>>) {
+    if *context.driver.interface() != Interface::Csi {
+        return std::future::pending().await;
+    }
+    let (name, here) = (context.driver.name().to_owned(), context.node.clone());
+    let contents = watch::names(snapshot::contents(&context.client), move |found| {
+        found.data["spec"]["driver"] == *name
+            && content::place(found.labels(), here.as_deref()) != Place::Elsewhere
+    });
+    queue::run(contents, PACE, move |name: String| {
+        let context = context.clone();
+        async move { snapshot::serve(&context, &name).await }
+    })
+    .await;
+}
+
+/// Tells the room on this node, where that is a pod's and the driver's volumes are the node's. The scheduler
+/// asks for that of CSI drivers alone.
 async fn tell_room<D: Driver>(context: Arc<Context<D>>) {
+    if *context.driver.interface() != Interface::Csi {
+        return std::future::pending().await;
+    }
     match (Own::of_environment(), &context.node) {
         (Some(own), Some(node)) => capacity::keep(&context, &own, node).await,
         (None, Some(_)) => {
@@ -142,6 +153,15 @@ async fn tell_room<D: Driver>(context: Arc<Context<D>>) {
 }
 
 impl<D: Driver> Context<D> {
+    /// Who does these duties.
+    pub(crate) fn us(&self) -> Us<'_> {
+        Us {
+            driver: self.driver.name(),
+            interface: self.driver.interface(),
+            node: self.node.as_deref(),
+        }
+    }
+
     /// The driver's classes.
     pub(crate) fn classes(&self) -> Vec<Arc<StorageClass>> {
         let ours = |class: &StorageClass| class.provisioner == self.driver.name();

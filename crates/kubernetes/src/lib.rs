@@ -24,6 +24,7 @@ mod expand;
 mod failure;
 mod finalizer;
 pub mod growth;
+pub mod interface;
 pub mod modification;
 mod modify;
 mod provision;

@@ -1,6 +1,6 @@
 //! Making volumes for claims.
 
-use crate::claim::{self, Decision, SELECTED_NODE, Us};
+use crate::claim::{self, Decision, SELECTED_NODE};
 use crate::class::{self, Purpose};
 use crate::driver::{Code, Driver, Made, Wanted, Words};
 use crate::duties::Context;
@@ -41,8 +41,7 @@ pub(crate) async fn claim<D: Driver>(
             return context.failed(&format!("read the class of `{}/{}`", key.0, key.1), &error);
         }
     };
-    let us = Us { driver: context.driver.name(), node: context.node.as_deref() };
-    match claim::decide(&claim, &class, us) {
+    match claim::decide(&claim, &class, context.us()) {
         Decision::Make => {}
         Decision::Leave if finish => {}
         Decision::Leave => return Next::Done,
@@ -77,7 +76,8 @@ async fn make<D: Driver>(
         context.finished(key);
         return Err(Failure::Wrong(wrong));
     }
-    let volume = volume::persistent(context.driver.name(), claim, class, &wanted, &made)?;
+    let through = (context.driver.name(), context.driver.interface());
+    let volume = volume::persistent(through, claim, class, &wanted, &made)?;
     let api: Api<PersistentVolume> = Api::all(context.client.clone());
     match api.create(&PostParams::default(), &volume).await {
         // An earlier try did this, and did not hear of it.
@@ -98,6 +98,7 @@ async fn wanted<D: Driver>(
     claim: &PersistentVolumeClaim,
     class: &StorageClass,
 ) -> Result<Wanted, Failure> {
+    context.driver.interface().check(claim, class)?;
     let mut wanted = claim::wanted(claim, class, context.driver.filesystem())?;
     let none = Words::new();
     let parameters = class.parameters.as_ref().unwrap_or(&none);

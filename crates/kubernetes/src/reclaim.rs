@@ -4,6 +4,7 @@ use crate::driver::{Driver, Secrets};
 use crate::duties::Context;
 use crate::events::Reason;
 use crate::failure::Failure;
+use crate::interface::Interface;
 use crate::queue::Next;
 use crate::volume::{DELETION_SECRET, FINALIZER, PROVISIONED_BY, is_reachable};
 use crate::{finalizer, secrets};
@@ -18,14 +19,14 @@ use std::collections::BTreeMap;
 /// Only a volume that the cluster itself has released is: that an object is missing proves nothing.
 pub fn is_due(
     volume: &PersistentVolume,
-    driver: &str,
+    (driver, interface): (&str, &Interface),
     segments: &BTreeMap<String, String>,
 ) -> bool {
     let spec = volume.spec.as_ref();
     let status = volume.status.as_ref();
     let is = |text: Option<&String>, wanted: &str| text.is_some_and(|text| text == wanted);
     is(volume.annotations().get(PROVISIONED_BY), driver)
-        && is(spec.and_then(|it| it.csi.as_ref()).map(|csi| &csi.driver), driver)
+        && interface.id(driver, volume).is_some()
         && is(spec.and_then(|it| it.persistent_volume_reclaim_policy.as_ref()), "Delete")
         && is(status.and_then(|it| it.phase.as_ref()), "Released")
         && (volume.metadata.deletion_timestamp.is_none() || is_guarded(volume))
@@ -45,7 +46,8 @@ pub(crate) async fn volume<D: Driver>(context: &Context<D>, name: &str) -> Next 
         Ok(None) => return Next::Done,
         Err(error) => return context.failed(&format!("read volume `{name}`"), &error),
     };
-    if !is_due(&volume, context.driver.name(), &context.driver.segments()) {
+    let through = (context.driver.name(), context.driver.interface());
+    if !is_due(&volume, through, &context.driver.segments()) {
         return Next::Done;
     }
     match delete(context, &api, &volume).await {
@@ -72,10 +74,9 @@ async fn delete<D: Driver>(
     if context.driver.attaches() {
         refuse_attached(context, &name).await?;
     }
-    let source = volume.spec.as_ref().and_then(|spec| spec.csi.as_ref());
-    let handle = source.map(|source| source.volume_handle.as_str()).unwrap_or_default();
+    let id = context.driver.interface().id(context.driver.name(), volume).unwrap_or_default();
     let secrets = deletion_secrets(context, volume).await?;
-    context.driver.delete(handle, secrets).await.map_err(Failure::Refused)?;
+    context.driver.delete(&id, secrets).await.map_err(Failure::Refused)?;
     if volume.metadata.deletion_timestamp.is_none() {
         let same = Preconditions { uid: volume.uid(), resource_version: None };
         let how = DeleteParams { preconditions: Some(same), ..DeleteParams::default() };
@@ -121,6 +122,8 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
+    const US: (&str, &Interface) = ("image.becket.dev", &Interface::Csi);
+
     fn volume(change: impl Fn(&mut Value)) -> PersistentVolume {
         let mut whole = json!({
             "metadata": {
@@ -144,7 +147,7 @@ mod tests {
     #[test]
     fn storage_is_deleted_only_when_the_cluster_released_it_here_and_its_policy_says_so() {
         let here = BTreeMap::from([("topology.becket.dev/node".to_owned(), "n1".to_owned())]);
-        let due = |volume: &PersistentVolume| is_due(volume, "image.becket.dev", &here);
+        let due = |volume: &PersistentVolume| is_due(volume, US, &here);
         type Change = fn(&mut Value);
         let cases: [(&str, Change, bool); 10] = [
             ("as it is", |_| {}, true),
@@ -193,6 +196,6 @@ mod tests {
             terms[0]["matchExpressions"][0]["key"] = json!("zone");
         });
         assert!(!due(&other));
-        assert!(!is_due(&volume(|_| {}), "image.becket.dev", &BTreeMap::new()));
+        assert!(!is_due(&volume(|_| {}), US, &BTreeMap::new()));
     }
 }

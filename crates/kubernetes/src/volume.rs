@@ -2,11 +2,11 @@
 
 use crate::claim::attributes_class;
 use crate::class::{self, Purpose};
-use crate::driver::{Form, Made, Wanted, Words};
+use crate::driver::{Made, Wanted, Words};
+use crate::interface::Interface;
 use k8s_openapi::api::core::v1::{
-    CSIPersistentVolumeSource, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm,
-    ObjectReference, PersistentVolume, PersistentVolumeClaim, PersistentVolumeSpec,
-    VolumeNodeAffinity,
+    NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, ObjectReference, PersistentVolume,
+    PersistentVolumeClaim, PersistentVolumeSpec, VolumeNodeAffinity,
 };
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -31,14 +31,12 @@ pub const MODIFICATION_SECRET: [&str; 2] = [
 /// The finalizer of volumes whose storage is still to be deleted.
 pub const FINALIZER: &str = "external-provisioner.volume.kubernetes.io/finalizer";
 
-/// The attribute that says who made a volume.
-const IDENTITY: &str = "storage.kubernetes.io/csiProvisionerIdentity";
-
-/// The persistent volume of `made`, bound to the claim that it was made for.
+/// The persistent volume of `made`, bound to the claim that it was made for. The driver is that of the duties,
+/// and nodes reach the volume through the interface.
 ///
 /// An error, in words, where the class's secrets cannot be.
 pub fn persistent(
-    driver: &str,
+    (driver, interface): (&str, &Interface),
     claim: &PersistentVolumeClaim,
     class: &StorageClass,
     wanted: &Wanted,
@@ -57,22 +55,21 @@ pub fn persistent(
         }
     }
     let reclaim = class.reclaim_policy.clone().unwrap_or_else(|| "Delete".to_owned());
-    let spec = claim.spec.as_ref();
-    let mut attributes = made.context.clone();
-    attributes.insert(IDENTITY.to_owned(), driver.to_owned());
-    let source = CSIPersistentVolumeSource {
-        driver: driver.to_owned(),
-        volume_handle: made.id.clone(),
-        fs_type: filesystem(wanted),
-        volume_attributes: Some(attributes),
-        controller_publish_secret_ref: secret(Purpose::ControllerPublish)?,
-        node_stage_secret_ref: secret(Purpose::NodeStage)?,
-        node_publish_secret_ref: secret(Purpose::NodePublish)?,
-        controller_expand_secret_ref: secret(Purpose::ControllerExpand)?,
-        node_expand_secret_ref: secret(Purpose::NodeExpand)?,
-        read_only: None,
-    };
+    let asked = claim.spec.as_ref();
     let bytes = if made.bytes == 0 { wanted.bytes } else { made.bytes };
+    let mut spec = PersistentVolumeSpec {
+        access_modes: asked.and_then(|spec| spec.access_modes.clone()),
+        capacity: Some([("storage".to_owned(), quantity(bytes))].into()),
+        claim_ref: Some(reference(claim)),
+        mount_options: class.mount_options.clone(),
+        node_affinity: affinity(&made.topologies),
+        persistent_volume_reclaim_policy: Some(reclaim.clone()),
+        storage_class_name: Some(class.name_any()),
+        volume_attributes_class_name: attributes_class(claim).map(str::to_owned),
+        volume_mode: asked.and_then(|spec| spec.volume_mode.clone()),
+        ..PersistentVolumeSpec::default()
+    };
+    interface.describe(driver, claim, class, (wanted, made), &mut spec)?;
     Ok(PersistentVolume {
         metadata: ObjectMeta {
             name: Some(wanted.name.clone()),
@@ -81,19 +78,7 @@ pub fn persistent(
             finalizers: (reclaim == "Delete").then(|| vec![FINALIZER.to_owned()]),
             ..ObjectMeta::default()
         },
-        spec: Some(PersistentVolumeSpec {
-            access_modes: spec.and_then(|spec| spec.access_modes.clone()),
-            capacity: Some([("storage".to_owned(), quantity(bytes))].into()),
-            claim_ref: Some(reference(claim)),
-            csi: Some(source),
-            mount_options: class.mount_options.clone(),
-            node_affinity: affinity(&made.topologies),
-            persistent_volume_reclaim_policy: Some(reclaim),
-            storage_class_name: Some(class.name_any()),
-            volume_attributes_class_name: attributes_class(claim).map(str::to_owned),
-            volume_mode: spec.and_then(|spec| spec.volume_mode.clone()),
-            ..PersistentVolumeSpec::default()
-        }),
+        spec: Some(spec),
         status: None,
     })
 }
@@ -126,13 +111,6 @@ pub fn is_reachable(volume: &PersistentVolume, segments: &Words) -> bool {
                 it.operator == "In"
                     && it.values.iter().flatten().any(|value| segments.get(&it.key) == Some(value))
             })
-    })
-}
-
-fn filesystem(wanted: &Wanted) -> Option<String> {
-    wanted.uses.iter().find_map(|it| match &it.form {
-        Form::Mounted { filesystem, .. } => Some(filesystem.clone()).filter(|it| !it.is_empty()),
-        Form::Block => None,
     })
 }
 
@@ -215,7 +193,9 @@ mod tests {
             topologies: vec![[("topology.becket.dev/node".to_owned(), "n1".to_owned())].into()],
             source: None,
         };
-        let volume = persistent("image.becket.dev", &claim, &class, &wanted, &made).unwrap();
+        let volume =
+            persistent(("image.becket.dev", &Interface::Csi), &claim, &class, &wanted, &made)
+                .unwrap();
         assert_eq!(
             serde_json::to_value(&volume).unwrap(),
             json!({
@@ -269,7 +249,9 @@ mod tests {
         assert!(may_be_here(&labels, &node("n1")) && !may_be_here(&labels, &node("n2")));
         assert!(may_be_here(&Words::new(), &node("n2")), "no label says nothing");
         let kept = StorageClass { reclaim_policy: Some("Retain".to_owned()), ..class };
-        let volume = persistent("image.becket.dev", &claim, &kept, &wanted, &made).unwrap();
+        let volume =
+            persistent(("image.becket.dev", &Interface::Csi), &claim, &kept, &wanted, &made)
+                .unwrap();
         assert_eq!(volume.metadata.finalizers, None);
     }
 

@@ -6,7 +6,7 @@ pub const RIGHT: &[(&str, &[&str])] = &[
         "everything",
         &[
             r#"drivers={"image":{"inline":true},"lvm":{"enabled":true},"nfs":{"enabled":true}}"#,
-            r#"storageClasses={"becket-image":{"reclaimPolicy":"Retain","mountOptions":["noatime"]},"fast":{"driver":"lvm"},"shared":{"driver":"nfs","parameters":{"limit":"none"}}}"#,
+            r#"storageClasses={"becket-image":{"reclaimPolicy":"Retain","mountOptions":["noatime"]},"fast":{"driver":"lvm"},"shared":{"driver":"nfs","parameters":{"limit":"none"}},"old":{"driver":"image","interface":"flexvolume","parameters":{"pool":"fast"}}}"#,
             r#"provisionerSecrets={"default":["key"]}"#,
             r#"flexvolume={"action":"install","refresh":"5m"}"#,
             r#"poolDirectories=["/mnt/disks"]"#,
@@ -45,6 +45,8 @@ pub const WRONG: &[(&str, &str)] = &[
     (r#"storageClasses={"fast":{"parameters":{"pool":"fast"}}}"#, "driver"),
     (r#"storageClasses={"fast":{"driver":"image","parameters":{"n":1}}}"#, "parameters/n"),
     (r#"storageClasses={"fast":{"driver":"image","reclaimPolicy":"Recycle"}}"#, "reclaimPolicy"),
+    (r#"storageClasses={"old":{"driver":"image","interface":"flexvolume"}}"#, "flexvolume.action"),
+    (r#"storageClasses={"old":{"driver":"image","interface":"FlexVolume"}}"#, "old/interface"),
     (r#"flexvolume={"action":"uninstall"}"#, "flexvolume/action"),
     (r#"flexvolume={"drivers":[]}"#, "flexvolume/drivers"),
     (r#"flexvolume={"vendor":"Becket"}"#, "flexvolume/vendor"),

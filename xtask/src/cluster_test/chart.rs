@@ -8,17 +8,13 @@ use crate::run::{Failed, Outcome, root};
 use std::time::{Duration, Instant};
 
 const CLAIMS: &str = include_str!("chart.yaml");
-const FLEXVOLUME: &str = include_str!("flexvolume-inline.yaml");
-
-/// Where the node's kubelet looks for FlexVolume drivers: it is told so in `xtask/node`.
-const PLUGINS: &str = "/var/lib/kubelet/volumeplugins";
 
 /// Where the pools are on the node.
 const POOLS: &str = "/var/lib/becket/pools";
 
 /// How long anything may take on a machine that is very busy.
 const LONGEST: Duration = Duration::from_secs(300);
-const TIMEOUT: &str = "--timeout=300s";
+pub(super) const TIMEOUT: &str = "--timeout=300s";
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// What tells the chart's objects from others.
@@ -28,7 +24,7 @@ const KINDS: &str = "csidrivers,storageclasses,clusterroles,clusterrolebindings"
 
 /// A cluster that has the image, and a release of the chart on it.
 pub struct Release {
-    cluster: Cluster,
+    pub(super) cluster: Cluster,
     helm: Helm,
 }
 
@@ -125,44 +121,11 @@ impl Release {
         }
     }
 
-    fn flexvolume_life(&self) -> Outcome {
-        self.upgrade(&[
-            "flexvolume.action=install",
-            &format!("flexvolume.pluginDirectory={PLUGINS}"),
-        ])?;
-        self.plugins_are("becket~directory\nbecket~image\n")?;
-        self.cluster.apply(FLEXVOLUME)?;
-        self.kubectl(&["wait", "pod/flexvolume", "--for=condition=Ready", TIMEOUT])?;
-        self.inside("flexvolume", "grep -q ' /data ext4 ' /proc/mounts && echo x > /data/file")?;
-        self.upgrade(&["flexvolume.refresh=1s"])?;
-        // Again where something was put into it meanwhile.
-        let lose = format!("until rm -r {PLUGINS}/becket~image; do :; done");
-        self.cluster.read("sh", &["-c", &lose])?;
-        self.plugins_are("becket~directory\nbecket~image\n")?;
-        // The driver of a mounted volume stays.
-        self.upgrade(&["flexvolume.refresh=", "flexvolume.action=remove"])?;
-        self.plugins_are("becket~image\n")?;
-        self.kubectl(&["delete", "pod/flexvolume", TIMEOUT])?;
-        self.comes("end of its mounts", || {
-            let mounts = self.cluster.read("cat", &["/proc/mounts"])?;
-            Ok(!mounts.contains("/volumes/becket~"))
-        })?;
-        self.of_becket(&["rollout", "restart", "daemonset/becket"])?;
-        self.rolled_out()?;
-        self.plugins_are("")?;
-        self.becket(&["volume", "delete", "inline"]).map(drop)
-    }
-
     /// Sets more values.
-    fn upgrade(&self, values: &[&str]) -> Outcome {
+    pub(super) fn upgrade(&self, values: &[&str]) -> Outcome {
         let words = ["upgrade", RELEASE, CHART, "--reuse-values", "--wait", TIMEOUT];
         let sets: Vec<&str> = values.iter().flat_map(|value| ["--set", *value]).collect();
         self.helm(&[&words[..], &sets].concat())
-    }
-
-    fn plugins_are(&self, wanted: &str) -> Outcome {
-        let what = format!("plugin directory with these alone: {}", wanted.replace('\n', " "));
-        self.comes(&what, || Ok(self.cluster.read("ls", &["-A", PLUGINS])? == wanted))
     }
 
     fn delete_all(&self) -> Outcome {
@@ -223,11 +186,11 @@ impl Release {
         }
     }
 
-    fn rolled_out(&self) -> Outcome {
+    pub(super) fn rolled_out(&self) -> Outcome {
         self.of_becket(&["rollout", "status", "daemonset/becket", TIMEOUT]).map(drop)
     }
 
-    fn comes(&self, what: &str, come: impl Fn() -> Outcome<bool>) -> Outcome {
+    pub(super) fn comes(&self, what: &str, come: impl Fn() -> Outcome<bool>) -> Outcome {
         let since = Instant::now();
         while since.elapsed() < LONGEST {
             if come()? {
@@ -238,21 +201,21 @@ impl Release {
         Err(Failed::new(format!("there is no {what} after {} s", LONGEST.as_secs())))
     }
 
-    fn inside(&self, pod: &str, script: &str) -> Outcome<String> {
+    pub(super) fn inside(&self, pod: &str, script: &str) -> Outcome<String> {
         self.kubectl(&["exec", pod, "--", "sh", "-c", script])
     }
 
     /// Becket's own command line, where people have it in a cluster.
-    fn becket(&self, arguments: &[&str]) -> Outcome<String> {
+    pub(super) fn becket(&self, arguments: &[&str]) -> Outcome<String> {
         let words = ["exec", "daemonset/becket", "-c", "becket", "--", "becket"];
         self.of_becket(&[&words, arguments].concat())
     }
 
-    fn of_becket(&self, arguments: &[&str]) -> Outcome<String> {
+    pub(super) fn of_becket(&self, arguments: &[&str]) -> Outcome<String> {
         self.kubectl(&[&["--namespace", NAMESPACE], arguments].concat())
     }
 
-    fn kubectl(&self, arguments: &[&str]) -> Outcome<String> {
+    pub(super) fn kubectl(&self, arguments: &[&str]) -> Outcome<String> {
         self.cluster.read("kubectl", arguments)
     }
 

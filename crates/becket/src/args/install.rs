@@ -43,7 +43,7 @@ pub(crate) struct UninstallArgs {
 }
 
 /// The kubelet takes vendor and driver from a directory's name, with a `~` between them.
-fn vendor(text: &str) -> Result<String, String> {
+pub(super) fn vendor(text: &str) -> Result<String, String> {
     let plain =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
     let good = (1..=63).contains(&text.len())

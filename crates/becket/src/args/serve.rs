@@ -1,5 +1,6 @@
 //! The words of `becket serve`.
 
+use super::install::vendor;
 use becket_csi::driver::Driver;
 use becket_csi::endpoint::Endpoint;
 use becket_csi::plugin::Mode;
@@ -44,6 +45,11 @@ pub(crate) struct ServeArgs {
     /// API server is that of the cluster that the process runs in, or of KUBECONFIG
     #[arg(long, value_name = "WHETHER", default_value = "off")]
     pub(crate) kubernetes: Switch,
+    /// With --kubernetes on, also make the volumes of classes of the provisioner becket.dev/flexvolume, which
+    /// pods reach through the FlexVolume drivers of this vendor
+    #[arg(long, value_name = "VENDOR", value_parser = vendor, num_args = 0..=1)]
+    #[arg(default_missing_value = "becket", require_equals = true)]
+    pub(crate) flexvolume: Option<String>,
     /// Tell clients such as grpcurl what the messages are made of
     #[arg(long)]
     pub(crate) reflection: bool,

@@ -42,7 +42,8 @@ pub(super) fn run(global: &Global, arguments: &ServeArgs) -> Result<()> {
             .waiting(Duration::ZERO)
             .while_wanted(becket_csi::work::wanted)
     };
-    let beside: Beside<'_> = &kubernetes::duties;
+    let vendor = arguments.flexvolume.clone();
+    let beside: Beside<'_> = &|local, end| kubernetes::duties(local, vendor.as_deref(), end);
     serve::run(&settings, engine, (arguments.kubernetes == Switch::On).then_some(beside))
 }
 

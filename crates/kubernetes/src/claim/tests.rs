@@ -57,7 +57,7 @@ fn a_claim_is_served_where_it_is_wanted_and_only_there() {
         ),
         ("nobody is named", json!({}), json!({}), &soon, Decision::Leave),
     ];
-    let us = Us { driver: "image.becket.dev", node: Some("n1") };
+    let us = Us { driver: "image.becket.dev", interface: &Interface::Csi, node: Some("n1") };
     for (what, annotations, spec, binding, wanted) in cases {
         assert_eq!(
             decide(&claim(annotations, spec), &class(binding.clone()), us),
@@ -73,7 +73,7 @@ fn a_claim_is_served_where_it_is_wanted_and_only_there() {
 
 #[test]
 fn a_volume_for_all_nodes_is_made_by_whoever_serves_them_all() {
-    let us = Us { driver: "image.becket.dev", node: None };
+    let us = Us { driver: "image.becket.dev", interface: &Interface::Csi, node: None };
     let (late, soon) = (json!({"volumeBindingMode": "WaitForFirstConsumer"}), json!({}));
     let chosen = json!({OURS.0: OURS.1, SELECTED_NODE: "n7"});
     let own = json!({OURS.0: OURS.1});

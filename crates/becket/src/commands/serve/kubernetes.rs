@@ -17,10 +17,14 @@ use becket_kubernetes::driver::{
     Code, Cut, Driver, Form, Grown, Made, Mode, Refusal, Secrets, Source, ToCut, Use, Wanted, Words,
 };
 use becket_kubernetes::duties;
+use becket_kubernetes::interface::{self, FLEXVOLUME, Interface};
+use futures::FutureExt;
+use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Does the duties of a served driver until `end`.
-pub(super) fn duties(local: Local, end: Going) -> Going {
+/// Does the duties of a served driver until `end`; with the vendor of FlexVolume drivers, also for claims whose
+/// volumes are to be reached through those.
+pub(super) fn duties(local: Local, vendor: Option<&str>, end: Going) -> Going {
     let plugin = local.plugin();
     if plugin.driver.is_shared() {
         let name = plugin.driver.name();
@@ -28,19 +32,39 @@ pub(super) fn duties(local: Local, end: Going) -> Going {
         return end;
     }
     let node = plugin.node.clone();
-    Box::pin(duties::keep(Arc::new(Own(local)), Some(node), end))
+    let end = end.shared();
+    let csi = Own { local: local.clone(), interface: Interface::Csi };
+    let csi = duties::keep(Arc::new(csi), Some(node.clone()), end.clone());
+    let Some(vendor) = vendor else {
+        return Box::pin(csi);
+    };
+    let driver = format!("{vendor}/{}", plugin.driver.backend());
+    let flexvolume = Own { interface: Interface::FlexVolume(driver), local };
+    let flexvolume = duties::keep(Arc::new(flexvolume), Some(node), end);
+    Box::pin(futures::future::join(csi, flexvolume).map(drop))
 }
 
 /// A driver of ours.
-struct Own(Local);
+struct Own {
+    local: Local,
+    /// Through which its volumes are reached.
+    interface: Interface,
+}
 
 impl Driver for Own {
     fn name(&self) -> &str {
-        self.csi().name()
+        match self.interface {
+            Interface::Csi => self.csi().name(),
+            Interface::FlexVolume(_) => FLEXVOLUME,
+        }
+    }
+
+    fn interface(&self) -> &Interface {
+        &self.interface
     }
 
     fn segments(&self) -> Words {
-        self.0.segments()
+        self.local.segments()
     }
 
     fn filesystem(&self) -> Option<&str> {
@@ -49,16 +73,16 @@ impl Driver for Own {
     }
 
     fn attaches(&self) -> bool {
-        self.0.plugin().attach
+        self.local.plugin().attach
     }
 
     async fn room(&self, wanted: &Wanted) -> Result<u64, Refusal> {
         let request = GetCapacityRequest {
             volume_capabilities: wanted.uses.iter().map(capability).collect(),
-            parameters: wanted.parameters.clone().into_iter().collect(),
+            parameters: self.parameters(wanted.parameters.clone()),
             accessible_topology: self.topology(),
         };
-        let room = self.0.get_capacity(request).await.map_err(refusal)?;
+        let room = self.local.get_capacity(request).await.map_err(refusal)?;
         let largest = room.maximum_volume_size.unwrap_or(room.available_capacity);
         Ok(u64::try_from(largest).unwrap_or(0))
     }
@@ -70,14 +94,14 @@ impl Driver for Own {
             name: wanted.name,
             capacity_range: Some(CapacityRange { required_bytes: bytes, limit_bytes: 0 }),
             volume_capabilities: wanted.uses.iter().map(capability).collect(),
-            parameters: wanted.parameters.into_iter().collect(),
+            parameters: self.parameters(wanted.parameters),
             secrets: wanted.secrets.0.into_iter().collect(),
             volume_content_source: wanted.source.map(content),
             accessibility_requirements: (!here.is_empty())
                 .then(|| TopologyRequirement { requisite: here.clone(), preferred: here }),
             mutable_parameters: wanted.attributes.into_iter().collect(),
         };
-        let answer = self.0.create_volume(request).await.map_err(refusal)?;
+        let answer = self.local.create_volume(request).await.map_err(refusal)?;
         answer.volume.map(made).ok_or_else(|| Refusal {
             code: Code::INTERNAL,
             message: "the answer has no volume".to_owned(),
@@ -92,7 +116,7 @@ impl Driver for Own {
             secrets: secrets.0.into_iter().collect(),
             volume_capability: None,
         };
-        let answer = self.0.expand_volume(request).await.map_err(refusal)?;
+        let answer = self.local.expand_volume(request).await.map_err(refusal)?;
         Ok(Grown {
             bytes: u64::try_from(answer.capacity_bytes).unwrap_or(0),
             node_is_next: answer.node_expansion_required,
@@ -105,12 +129,12 @@ impl Driver for Own {
             secrets: secrets.0.into_iter().collect(),
             mutable_parameters: attributes.into_iter().collect(),
         };
-        self.0.modify_volume(request).await.map(drop).map_err(refusal)
+        self.local.modify_volume(request).await.map(drop).map_err(refusal)
     }
 
     async fn knows(&self, id: &str) -> Result<bool, Refusal> {
         let request = ControllerGetVolumeRequest { volume_id: id.to_owned() };
-        there(self.0.get_volume(request).await).map(|found| found.is_some())
+        there(self.local.get_volume(request).await).map(|found| found.is_some())
     }
 
     async fn cut(&self, wanted: ToCut) -> Result<Cut, Refusal> {
@@ -121,7 +145,7 @@ impl Driver for Own {
             parameters: wanted.parameters.into_iter().collect(),
             ..CreateSnapshotRequest::default()
         };
-        let answer = self.0.create_snapshot(request).await.map_err(refusal)?;
+        let answer = self.local.create_snapshot(request).await.map_err(refusal)?;
         answer.snapshot.map(cut).ok_or_else(|| Refusal {
             code: Code::INTERNAL,
             message: "the answer has no snapshot".to_owned(),
@@ -131,30 +155,38 @@ impl Driver for Own {
     async fn snapshot(&self, id: &str) -> Result<Option<Cut>, Refusal> {
         let request =
             GetSnapshotRequest { snapshot_id: id.to_owned(), ..GetSnapshotRequest::default() };
-        let found = there(self.0.get_snapshot(request).await)?;
+        let found = there(self.local.get_snapshot(request).await)?;
         Ok(found.and_then(|answer| answer.snapshot).map(cut))
     }
 
     async fn delete_snapshot(&self, id: &str, secrets: Secrets) -> Result<(), Refusal> {
         let secrets = secrets.0.into_iter().collect();
         let request = DeleteSnapshotRequest { snapshot_id: id.to_owned(), secrets };
-        self.0.delete_snapshot(request).await.map(drop).map_err(refusal)
+        self.local.delete_snapshot(request).await.map(drop).map_err(refusal)
     }
 
     async fn delete(&self, id: &str, secrets: Secrets) -> Result<(), Refusal> {
         let secrets = secrets.0.into_iter().collect();
         let request = DeleteVolumeRequest { volume_id: id.to_owned(), secrets };
-        self.0.delete_volume(request).await.map(drop).map_err(refusal)
+        self.local.delete_volume(request).await.map(drop).map_err(refusal)
     }
 }
 
 impl Own {
     fn csi(&self) -> Csi {
-        self.0.plugin().driver
+        self.local.plugin().driver
+    }
+
+    /// Those of a class that are the backend's.
+    fn parameters(&self, mut parameters: Words) -> HashMap<String, String> {
+        if self.interface != Interface::Csi {
+            parameters.remove(interface::DRIVER);
+        }
+        parameters.into_iter().collect()
     }
 
     fn topology(&self) -> Option<Topology> {
-        let segments = self.0.segments();
+        let segments = self.local.segments();
         (!segments.is_empty()).then(|| Topology { segments: segments.into_iter().collect() })
     }
 }
