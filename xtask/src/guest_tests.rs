@@ -51,8 +51,8 @@ pub fn possible() -> Outcome<bool> {
     }
 }
 
-/// Runs all of them against `binary`, if this machine can.
-pub fn run(binary: &Path, extent: Extent) -> Outcome {
+/// Runs all of them against `binary`, or those whose names have one of these words, if this machine can.
+pub fn run(binary: &Path, extent: Extent, words: &[&str]) -> Outcome {
     if !possible()? {
         return Ok(());
     }
@@ -63,6 +63,14 @@ pub fn run(binary: &Path, extent: Extent) -> Outcome {
         match made {
             Ok(some) => tests.extend(some),
             Err(failed) => failures.push(failed.to_string()),
+        }
+    }
+    if !words.is_empty() {
+        let names: Vec<&str> = tests.iter().map(|test| test.name).collect();
+        let names = names.join("; ");
+        tests.retain(|test| words.iter().any(|word| test.name.contains(word)));
+        if tests.is_empty() {
+            failures.push(format!("none of these has such a name: {names}"));
         }
     }
     failures.extend(carry_out(tests, binary));

@@ -35,7 +35,8 @@ cargo xtask ACTION
   tidy           formatting, lints, licences, and the rules of this repository
   kubelet        Kubernetes' own FlexVolume and CSI code against our drivers (root, Go)
   sanity         csi-sanity, with nothing skipped, and other clients against our CSI drivers (root, Go)
-  test-guest     all tests of the lvm and nfs backends and drivers, in guests (root, Go)
+  test-guest     all tests of the lvm and nfs backends and drivers, in guests, or those whose names have one
+                 of the words that follow (root, Go)
   test-cluster   the image backend on a real Kubernetes: pods that write and read a volume (root, Go);
                  --lvm for the lvm backend, in a guest
   image          make the container image, without a container engine; --output FILE
@@ -78,8 +79,8 @@ fn main() -> ExitCode {
         ["sanity"] => setup::host_programs()
             .and_then(|()| setup::binary())
             .and_then(|binary| sanity::everything(&binary)),
-        ["test-guest"] => {
-            setup::binary().and_then(|binary| guest_tests::run(&binary, Extent::Whole))
+        ["test-guest", rest @ ..] => {
+            setup::binary().and_then(|binary| guest_tests::run(&binary, Extent::Whole, rest))
         }
         ["test-cluster"] => cluster_test::run(Backend::Image),
         ["test-cluster", "--lvm"] => cluster_test::run_lvm_in_guest(),

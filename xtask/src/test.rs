@@ -32,7 +32,7 @@ pub fn everything() -> Outcome {
     });
     stages.take("kubelet", || kubelet(&binary));
     stages.take("sanity", || sanity::everything(&binary));
-    stages.take("guest", || guest_tests::run(&binary, Extent::Usual));
+    stages.take("guest", || guest_tests::run(&binary, Extent::Usual, &[]));
     stages.take("chart", || chart::run(false));
     stages.take("kubernetes", || {
         cluster_test::run(Backend::Image)?;

@@ -26,6 +26,9 @@ pub trait Driver: Send + Sync + 'static {
     /// True when volumes are attached to a node before they are staged.
     fn attaches(&self) -> bool;
 
+    /// True when a taint keeps pods off new nodes until the kubelet knows the driver.
+    fn has_taint(&self) -> bool;
+
     /// `GetCapacity`: the largest volume like this that there is room for, in bytes.
     fn room(&self, wanted: &Wanted) -> impl Future<Output = Result<u64, Refusal>> + Send;
 

@@ -9,7 +9,7 @@ use crate::interface::Interface;
 use crate::queue::{self, Next, Pace};
 use crate::volume::{PROVISIONED_BY, may_be_here};
 use crate::watch::{self, Key};
-use crate::{claims, reclaim, snapshot};
+use crate::{claims, reclaim, snapshot, taint};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -99,6 +99,7 @@ async fn run<D: Driver>(
     };
     let snapshotting = snapshot(context.clone());
     let telling = tell_room(context.clone());
+    let untainting = keep_taint_off(context.clone());
     let changed = context.clone();
     let keeping = keeping.for_each(move |()| {
         changed.room_changed.notify_one();
@@ -116,6 +117,7 @@ async fn run<D: Driver>(
         () = snapshotting => {}
         () = keeping => {}
         () = telling => {}
+        () = untainting => {}
     }
 }
 
@@ -149,6 +151,13 @@ async fn tell_room<D: Driver>(context: Arc<Context<D>>) {
             std::future::pending().await
         }
         (_, None) => std::future::pending().await,
+    }
+}
+
+async fn keep_taint_off<D: Driver>(context: Arc<Context<D>>) {
+    match &context.node {
+        Some(node) if context.driver.has_taint() => taint::keep_off(&context, node).await,
+        _ => std::future::pending().await,
     }
 }
 

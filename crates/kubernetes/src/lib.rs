@@ -33,5 +33,6 @@ pub mod reclaim;
 mod secrets;
 mod snapshot;
 mod source;
+mod taint;
 pub mod volume;
 mod watch;

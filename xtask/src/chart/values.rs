@@ -11,7 +11,7 @@ pub const RIGHT: &[(&str, &[&str])] = &[
             r#"flexvolume={"action":"install","refresh":"5m"}"#,
             r#"poolDirectories=["/mnt/disks"]"#,
             r#"metrics={"annotations":true}"#,
-            r#"node={"maxVolumes":50,"verbose":true,"nodeSelector":{"disk":"fast"}}"#,
+            r#"node={"maxVolumes":50,"verbose":true,"startUpTaint":true,"nodeSelector":{"disk":"fast"}}"#,
             r#"image={"pullSecrets":[{"name":"key"}]}"#,
             "openshift=true",
         ],

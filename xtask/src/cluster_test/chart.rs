@@ -68,6 +68,7 @@ impl Release {
         steps.done(
             "uninstalled while in use, and installed again; read by that pod and by a new one",
         );
+        self.loses_its_taint()?;
         self.flexvolume_life()?;
         self.holds("user")?;
         self.renew_user()?;
@@ -98,6 +99,17 @@ impl Release {
         self.cluster.read("pkill", &["-KILL", "-x", "becket"])?;
         self.comes("container that was started again", || Ok(restarts()? != before))?;
         self.rolled_out()
+    }
+
+    /// A node that is registered with the taint of a driver gets pods once the driver is there.
+    fn loses_its_taint(&self) -> Outcome {
+        let taint = ["taint", "node", NODE, "image.becket.dev/agent-not-ready=:NoSchedule"];
+        self.kubectl(&taint)?;
+        self.upgrade(&["node.startUpTaint=true"])?;
+        self.comes("node without the taint", || {
+            let taints = "-o=jsonpath={.spec.taints}";
+            Ok(!self.kubectl(&["get", "node", NODE, taints])?.contains("becket"))
+        })
     }
 
     /// Events and capacities: what is written beside the volumes, for which the chart has to give the rights.

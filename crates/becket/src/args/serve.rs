@@ -50,6 +50,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "VENDOR", value_parser = vendor, num_args = 0..=1)]
     #[arg(default_missing_value = "becket", require_equals = true)]
     pub(crate) flexvolume: Option<String>,
+    /// With --kubernetes on, take the taint DRIVER/agent-not-ready, such as
+    /// image.becket.dev/agent-not-ready, off this node as soon as the kubelet knows the driver
+    #[arg(long)]
+    pub(crate) remove_taint: bool,
     /// Tell clients such as grpcurl what the messages are made of
     #[arg(long)]
     pub(crate) reflection: bool,

@@ -42,8 +42,7 @@ pub(super) fn run(global: &Global, arguments: &ServeArgs) -> Result<()> {
             .waiting(Duration::ZERO)
             .while_wanted(becket_csi::work::wanted)
     };
-    let vendor = arguments.flexvolume.clone();
-    let beside: Beside<'_> = &|local, end| kubernetes::duties(local, vendor.as_deref(), end);
+    let beside: Beside<'_> = &|local, end| kubernetes::duties(local, arguments, end);
     serve::run(&settings, engine, (arguments.kubernetes == Switch::On).then_some(beside))
 }
 

@@ -1,5 +1,6 @@
 //! The duties of Becket's own drivers: what becket-kubernetes asks, as calls of the CSI services.
 
+use crate::args::serve::ServeArgs;
 use becket_csi::driver::Driver as Csi;
 use becket_csi::local::{Going, Local, Refused};
 use becket_csi::protocol::csi::volume_capability::access_mode::Mode as AccessMode;
@@ -22,9 +23,9 @@ use futures::FutureExt;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Does the duties of a served driver until `end`; with the vendor of FlexVolume drivers, also for claims whose
-/// volumes are to be reached through those.
-pub(super) fn duties(local: Local, vendor: Option<&str>, end: Going) -> Going {
+/// Does the duties of a served driver until `end`; with the vendor of FlexVolume drivers among the arguments, also
+/// for claims whose volumes are to be reached through those.
+pub(super) fn duties(local: Local, arguments: &ServeArgs, end: Going) -> Going {
     let plugin = local.plugin();
     if plugin.driver.is_shared() {
         let name = plugin.driver.name();
@@ -33,13 +34,15 @@ pub(super) fn duties(local: Local, vendor: Option<&str>, end: Going) -> Going {
     }
     let node = plugin.node.clone();
     let end = end.shared();
-    let csi = Own { local: local.clone(), interface: Interface::Csi };
+    let csi =
+        Own { local: local.clone(), interface: Interface::Csi, has_taint: arguments.remove_taint };
     let csi = duties::keep(Arc::new(csi), Some(node.clone()), end.clone());
-    let Some(vendor) = vendor else {
+    let Some(vendor) = &arguments.flexvolume else {
         return Box::pin(csi);
     };
     let driver = format!("{vendor}/{}", plugin.driver.backend());
-    let flexvolume = Own { interface: Interface::FlexVolume(driver), local };
+    let interface = Interface::FlexVolume(driver);
+    let flexvolume = Own { local, interface, has_taint: false };
     let flexvolume = duties::keep(Arc::new(flexvolume), Some(node), end);
     Box::pin(futures::future::join(csi, flexvolume).map(drop))
 }
@@ -49,6 +52,7 @@ struct Own {
     local: Local,
     /// Through which its volumes are reached.
     interface: Interface,
+    has_taint: bool,
 }
 
 impl Driver for Own {
@@ -74,6 +78,10 @@ impl Driver for Own {
 
     fn attaches(&self) -> bool {
         self.local.plugin().attach
+    }
+
+    fn has_taint(&self) -> bool {
+        self.has_taint
     }
 
     async fn room(&self, wanted: &Wanted) -> Result<u64, Refusal> {
