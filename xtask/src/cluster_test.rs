@@ -4,6 +4,7 @@
 mod chart;
 mod duties;
 mod flexvolume;
+mod lease;
 mod life;
 mod official;
 

@@ -1,6 +1,7 @@
 //! The command line's words. What they do is in [`crate::commands`].
 
 pub(crate) mod check;
+pub(crate) mod controller;
 mod csi;
 mod export;
 mod install;
@@ -56,6 +57,10 @@ pub(crate) enum Command {
     Demo,
     /// Be the CSI drivers of this node, until a signal ends it
     Serve(serve::ServeArgs),
+    /// Make the volumes that are for all nodes, for the claims of a cluster, until a signal ends it
+    ///
+    /// Of all such processes only the one that has the driver's Lease is at work; the others wait for that.
+    Controller(controller::ControllerArgs),
     /// Check a storage plugin against its specification
     #[command(subcommand)]
     Check(check::CheckCommand),

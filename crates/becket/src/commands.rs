@@ -1,6 +1,7 @@
 //! What the command line's words do.
 
 mod check;
+mod controller;
 pub(crate) mod csi;
 mod demo;
 mod pool;
@@ -28,6 +29,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Command::Demo => demo::run(form)?,
         Command::Check(command) => return check::run(command, form),
         Command::Serve(arguments) => serve::run(&args.global, arguments)?,
+        Command::Controller(arguments) => controller::run(&args.global, arguments)?,
         Command::Pool(command) => pool::run(&engine(&args.global), command, form)?,
         Command::Volume(command) => volume::run(&engine(&args.global), command, form)?,
         Command::Snapshot(command) => snapshot::run(&engine(&args.global), command, form)?,

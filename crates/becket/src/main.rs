@@ -31,7 +31,9 @@ fn main() -> ExitCode {
     match args.command {
         // A callout answers on stdout alone, also when it is asked for by the command line.
         args::Command::Flex(_) => {}
-        args::Command::Serve(_) => log_lines::of_server(args.global.verbose),
+        args::Command::Serve(_) | args::Command::Controller(_) => {
+            log_lines::of_server(args.global.verbose)
+        }
         _ => log_lines::to_stderr(args.global.verbose),
     }
     match commands::run(&args) {

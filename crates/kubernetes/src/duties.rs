@@ -9,7 +9,7 @@ use crate::interface::Interface;
 use crate::queue::{self, Next, Pace};
 use crate::volume::{PROVISIONED_BY, may_be_here};
 use crate::watch::{self, Key};
-use crate::{claims, reclaim, snapshot, taint};
+use crate::{claims, lease, reclaim, snapshot, taint};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -44,8 +44,8 @@ pub(crate) struct Context<D> {
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Does the duties of the driver until `end`, with the API server of the cluster that this process runs in,
-/// or of `KUBECONFIG`. `node` is this node's name, for a driver whose volumes are its own; one whose volumes
-/// are for all nodes must have its duties done by one process alone.
+/// or of `KUBECONFIG`. `node` is this node's name, for a driver whose volumes are its own; without it they are
+/// for all nodes, and of all processes that do the driver's duties only the one with its lease does them.
 pub async fn keep<D: Driver>(
     driver: Arc<D>,
     node: Option<String>,
@@ -54,7 +54,17 @@ pub async fn keep<D: Driver>(
     let mut end = std::pin::pin!(end);
     loop {
         match Client::try_default().await {
-            Ok(client) => return run(driver, client, node, end).await,
+            Ok(client) => match node {
+                Some(node) => {
+                    let duties = run(driver, client, Some(node));
+                    return tokio::select! { () = end => {}, () = duties => {} };
+                }
+                None => {
+                    let lease = lease::Wanted::of_driver(&client, driver.name());
+                    let duties = || run(driver.clone(), client.clone(), None);
+                    return lease::under(&lease, duties, end).await;
+                }
+            },
             Err(error) => log::error!("no way to the API server: {error}"),
         }
         tokio::select! {
@@ -64,12 +74,8 @@ pub async fn keep<D: Driver>(
     }
 }
 
-async fn run<D: Driver>(
-    driver: Arc<D>,
-    client: Client,
-    node: Option<String>,
-    end: impl Future<Output = ()> + Send,
-) {
+/// Does them until the process ends.
+async fn run<D: Driver>(driver: Arc<D>, client: Client, node: Option<String>) {
     let (classes, keeping) = watch::store::<StorageClass>(&client);
     let context = Arc::new(Context {
         events: Events::new(client.clone(), driver.name(), node.as_deref()),
@@ -111,7 +117,6 @@ async fn run<D: Driver>(
     });
     log::info!("`{}` provisions for Kubernetes{}", driver.name(), driver.interface());
     tokio::select! {
-        () = end => {}
         () = provisioning => {}
         () = reclaiming => {}
         () = snapshotting => {}

@@ -25,6 +25,7 @@ mod failure;
 mod finalizer;
 pub mod growth;
 pub mod interface;
+mod lease;
 pub mod modification;
 mod modify;
 mod provision;

@@ -13,6 +13,19 @@ app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{/* The same for the pods that make volumes for all nodes. */}}
+{{- define "becket.controllerSelector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}-controller
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* The words that make the pools of file servers known. */}}
+{{- define "becket.nfsPools" -}}
+{{- range $name, $place := .Values.drivers.nfs.pools }}
+- --nfs-pool={{ $name }}={{ $place }}
+{{- end }}
+{{- end -}}
+
 {{- define "becket.labels" -}}
 {{ include "becket.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}

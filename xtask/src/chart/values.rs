@@ -5,7 +5,7 @@ pub const RIGHT: &[(&str, &[&str])] = &[
     (
         "everything",
         &[
-            r#"drivers={"image":{"inline":true},"lvm":{"enabled":true},"nfs":{"enabled":true}}"#,
+            r#"drivers={"image":{"inline":true},"lvm":{"enabled":true},"nfs":{"enabled":true,"pools":{"shared":"nfs.example:/export"}}}"#,
             r#"storageClasses={"becket-image":{"reclaimPolicy":"Retain","mountOptions":["noatime"]},"fast":{"driver":"lvm"},"shared":{"driver":"nfs","parameters":{"limit":"none"}},"old":{"driver":"image","interface":"flexvolume","parameters":{"pool":"fast"}}}"#,
             r#"provisionerSecrets={"default":["key"]}"#,
             r#"flexvolume={"action":"install","refresh":"5m"}"#,
@@ -40,6 +40,8 @@ pub const WRONG: &[(&str, &str)] = &[
     (r#"drivers={"zfs":{"enabled":true}}"#, "zfs"),
     (r#"drivers={"image":{"enabled":"yes"}}"#, "drivers/image/enabled"),
     (r#"drivers={"image":{"enabled":false},"directory":{"enabled":false}}"#, "enable"),
+    (r#"drivers={"nfs":{"enabled":true,"pools":{"shared":"nfs.example"}}}"#, "pools/shared"),
+    (r#"controller={"replicas":"two"}"#, "controller/replicas"),
     (r#"storageClasses={"fast":{"driver":"lvm"}}"#, "not enabled"),
     (r#"storageClasses={"Fast":{"driver":"image"}}"#, "Fast"),
     (r#"storageClasses={"fast":{"parameters":{"pool":"fast"}}}"#, "driver"),

@@ -2,7 +2,7 @@
 
 use super::duties::Duties;
 use super::official::Official;
-use super::{Backend, Steps};
+use super::{Backend, Steps, lease};
 use crate::cluster::{Cluster, NODE};
 use crate::run::{Failed, Outcome};
 use std::fs;
@@ -92,7 +92,12 @@ impl Test {
         }
         steps.done("kubelet killed; everything deleted");
         match self.backend {
-            Backend::Image => self.serve_official_sidecars(steps),
+            Backend::Image => {
+                self.serve_official_sidecars(steps)?;
+                lease::goes_on(&self.cluster, &self.binary)?;
+                steps.done("two controllers: one was killed, the other one went on and ended");
+                Ok(())
+            }
             Backend::Lvm => Ok(()),
         }
     }

@@ -1,5 +1,6 @@
 //! The words of `becket serve`.
 
+use super::export::NfsPool;
 use super::install::vendor;
 use becket_csi::driver::Driver;
 use becket_csi::endpoint::Endpoint;
@@ -54,6 +55,9 @@ pub(crate) struct ServeArgs {
     /// image.becket.dev/agent-not-ready, off this node as soon as the kubelet knows the driver
     #[arg(long)]
     pub(crate) remove_taint: bool,
+    /// Make this pool of the backend nfs known here, also later when its server does not answer yet
+    #[arg(long = "nfs-pool", value_name = "NAME=SERVER:/SHARE", value_parser = NfsPool::parse)]
+    pub(crate) nfs_pools: Vec<NfsPool>,
     /// Tell clients such as grpcurl what the messages are made of
     #[arg(long)]
     pub(crate) reflection: bool,
@@ -88,7 +92,7 @@ impl From<Half> for Mode {
     }
 }
 
-fn driver(text: &str) -> Result<Driver, String> {
+pub(super) fn driver(text: &str) -> Result<Driver, String> {
     Driver::of_backend(text).ok_or_else(|| {
         let known: Vec<&str> = Driver::ALL.iter().map(|driver| driver.backend()).collect();
         format!("the drivers are {}", known.join(", "))

@@ -1,10 +1,11 @@
 //! `becket serve`: the CSI drivers of this node.
 
-mod kubernetes;
+pub(super) mod kubernetes;
 
 use crate::args::Global;
 use crate::args::serve::{ServeArgs, Switch};
 use crate::install;
+use becket_core::engine::NewPool;
 use becket_core::pool::State;
 use becket_core::{Engine, Error, Kind, Result};
 use becket_csi::driver::Driver;
@@ -16,6 +17,9 @@ use std::time::Duration;
 
 /// Where a kubelet that was not told otherwise keeps its plugins' sockets.
 const PLUGINS: &str = "/var/lib/kubelet/plugins";
+
+/// How long to wait before a server that does not answer is asked again.
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// Serves until a signal ends it.
 pub(super) fn run(global: &Global, arguments: &ServeArgs) -> Result<()> {
@@ -36,14 +40,31 @@ pub(super) fn run(global: &Global, arguments: &ServeArgs) -> Result<()> {
         reflection: arguments.reflection,
     };
     let state = install::real(&global.state_dir);
-    // The caller asks again by itself, so nobody waits for a volume in work.
-    let engine = || {
-        Engine::new(State::new(&state), becket_backends::all())
-            .waiting(Duration::ZERO)
-            .while_wanted(becket_csi::work::wanted)
-    };
+    let engine = || engine(&state);
+    for pool in &arguments.nfs_pools {
+        keep_known(engine(), pool.pool());
+    }
     let beside: Beside<'_> = &|local, end| kubernetes::duties(local, arguments, end);
     serve::run(&settings, engine, (arguments.kubernetes == Switch::On).then_some(beside))
+}
+
+/// What does the work of one driver. The caller asks again by itself, so nobody waits for a volume in work.
+pub(super) fn engine(state: &Path) -> Engine {
+    Engine::new(State::new(state), becket_backends::all())
+        .waiting(Duration::ZERO)
+        .while_wanted(becket_csi::work::wanted)
+}
+
+/// Makes a pool known on this node, in a thread of its own: its server may answer later, and volumes of other
+/// pools do not wait for that.
+pub(super) fn keep_known(engine: Engine, pool: NewPool) {
+    std::thread::spawn(move || {
+        while let Err(error) = engine.create_pool(&pool) {
+            log::warn!("pool `{}` is not usable yet: {error}", pool.name);
+            std::thread::sleep(PAUSE);
+        }
+        log::info!("pool `{}` is usable", pool.name);
+    });
 }
 
 /// Each driver with its socket.

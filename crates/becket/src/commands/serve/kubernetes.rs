@@ -25,11 +25,11 @@ use std::sync::Arc;
 
 /// Does the duties of a served driver until `end`; with the vendor of FlexVolume drivers among the arguments, also
 /// for claims whose volumes are to be reached through those.
-pub(super) fn duties(local: Local, arguments: &ServeArgs, end: Going) -> Going {
+pub(in crate::commands) fn duties(local: Local, arguments: &ServeArgs, end: Going) -> Going {
     let plugin = local.plugin();
     if plugin.driver.is_shared() {
         let name = plugin.driver.name();
-        log::warn!("claims of `{name}` take its official sidecars: its volumes are for all nodes");
+        log::info!("claims of `{name}` are served by `becket controller`");
         return end;
     }
     let node = plugin.node.clone();
@@ -45,6 +45,12 @@ pub(super) fn duties(local: Local, arguments: &ServeArgs, end: Going) -> Going {
     let flexvolume = Own { local, interface, has_taint: false };
     let flexvolume = duties::keep(Arc::new(flexvolume), Some(node), end);
     Box::pin(futures::future::join(csi, flexvolume).map(drop))
+}
+
+/// Does the duties of a driver whose volumes are for all nodes, while this process has its lease, until `end`.
+pub(in crate::commands) fn shared_duties(local: Local, end: Going) -> Going {
+    let driver = Own { local, interface: Interface::Csi, has_taint: false };
+    Box::pin(duties::keep(Arc::new(driver), None, end))
 }
 
 /// A driver of ours.
