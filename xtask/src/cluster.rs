@@ -140,9 +140,14 @@ impl Cluster {
         self.place.log(part)
     }
 
+    /// The id of the first process of the cluster's namespaces, as it is outside.
+    pub fn first_process(&self) -> Outcome<String> {
+        Ok(self.place.first_process()?.trim().to_owned())
+    }
+
     /// What names the process namespace of the cluster's processes, as links in `/proc` do.
     pub fn namespaces(&self) -> Outcome<PathBuf> {
-        let link = Path::new("/proc").join(self.place.first_process()?.trim()).join("ns/pid");
+        let link = Path::new("/proc").join(self.first_process()?).join("ns/pid");
         fs::read_link(&link).map_err(|error| failed("read", &link, &error))
     }
 

@@ -7,6 +7,7 @@ mod flexvolume;
 mod lease;
 mod life;
 mod official;
+mod shared;
 
 use crate::chart::Helm;
 use crate::cluster::{self, Options};
@@ -15,6 +16,7 @@ use crate::guest_tests;
 use crate::run::{Failed, Outcome};
 use chart::Release;
 use life::Test;
+use shared::Shared;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
@@ -77,9 +79,40 @@ pub fn run_chart() -> Outcome {
     Ok(())
 }
 
+/// Runs volumes of a file server, which this machine has beside the cluster.
+pub fn run_shared() -> Outcome {
+    if is_impossible() {
+        return Ok(());
+    }
+    let binary = cluster::binary()?;
+    let name = format!("shared-test-{}", std::process::id());
+    let mut steps = Steps { since: Instant::now() };
+    let cluster = cluster::up(&Options { name: name.clone() })?;
+    steps.done("node Ready");
+    let namespaces = cluster.namespaces()?;
+    let mut test = Shared::new(cluster, binary);
+    if let Err(failed) = test.life(&mut steps) {
+        test.explain();
+        return Err(failed);
+    }
+    test.end()?;
+    nothing_is_left(&name, &namespaces)?;
+    steps.done("cluster gone, nothing left");
+    Ok(())
+}
+
 /// Runs it on logical volumes, in a guest: that has a device mapper, and what is left of a volume group when
 /// a test fails goes with it.
 pub fn run_lvm_in_guest() -> Outcome {
+    run_in_guest("--lvm-here", false)
+}
+
+/// Runs volumes of a file server in a guest, which has one.
+pub fn run_shared_in_guest() -> Outcome {
+    run_in_guest("--nfs-here", true)
+}
+
+fn run_in_guest(word: &str, nfs_server: bool) -> Outcome {
     if is_impossible() || !guest_tests::possible()? {
         return Ok(());
     }
@@ -97,10 +130,12 @@ pub fn run_lvm_in_guest() -> Outcome {
     let options = guest::Options {
         memory: "6G".to_owned(),
         variables,
+        nfs_server,
         timeout: LONGEST_GUEST,
         ..guest::Options::default()
     };
-    let command = [own.into(), "test-cluster".into(), "--lvm-here".into()];
+    let command = vec![own.into(), "test-cluster".into(), word.into()];
+    let command = if nfs_server { guest::export::around(command) } else { command };
     let ended = guest::run(&options, &command, Output::Shown).map_err(|reason| failed(&reason))?;
     match ended.status {
         0 => Ok(()),

@@ -84,6 +84,8 @@ fn main() -> ExitCode {
         }
         ["test-cluster"] => cluster_test::run(Backend::Image),
         ["test-cluster", "--lvm"] => cluster_test::run_lvm_in_guest(),
+        ["test-cluster", "--nfs"] => cluster_test::run_shared_in_guest(),
+        ["test-cluster", "--nfs-here"] => cluster_test::run_shared(),
         ["test-cluster", "--lvm-here"] => cluster_test::run(Backend::Lvm),
         ["test-chart"] => cluster_test::run_chart(),
         ["chart"] => chart::run(false),

@@ -36,7 +36,9 @@ pub fn everything() -> Outcome {
     stages.take("chart", || chart::run(false));
     stages.take("kubernetes", || {
         cluster_test::run(Backend::Image)?;
-        cluster_test::run_chart()
+        cluster_test::run_chart()?;
+        cluster_test::run_lvm_in_guest()?;
+        cluster_test::run_shared_in_guest()
     });
     stages.close()
 }
