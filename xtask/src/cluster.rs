@@ -9,6 +9,7 @@ mod packages;
 mod place;
 mod programs;
 mod remains;
+mod snapshots;
 mod start;
 
 use crate::image;
@@ -19,7 +20,8 @@ pub use inside::{KUBECONFIG, NODE};
 pub use packages::ready as packages;
 pub use place::DIRECTORY;
 use place::Place;
-pub use programs::{sidecars, snapshot_definitions};
+pub use programs::sidecars;
+pub use snapshots::Snapshots;
 use start::Started;
 pub use start::parts;
 use std::ffi::OsString;
@@ -135,6 +137,11 @@ impl Cluster {
         load_image(&self.place, binary)
     }
 
+    /// Puts the images of an archive among those that pods can have.
+    pub fn load_archive(&self, archive: &Path) -> Outcome {
+        load_archive(&self.place, archive)
+    }
+
     /// The path of the log of one part of the cluster, which goes with the cluster.
     pub fn log(&self, part: &str) -> PathBuf {
         self.place.log(part)
@@ -199,11 +206,17 @@ fn load_image(place: &Place, binary: &Path) -> Outcome {
     setup::host_programs()?;
     let archive = place.directory.join("becket-image.tar");
     image::becket(binary, &archive)?;
-    let file = File::open(&archive).map_err(|error| failed("open", &archive, &error))?;
+    let loaded = load_archive(place, &archive);
+    fs::remove_file(&archive).map_err(|error| failed("remove", &archive, &error))?;
+    loaded
+}
+
+/// Puts the images of an archive among those of a cluster.
+fn load_archive(place: &Place, archive: &Path) -> Outcome {
+    let file = File::open(archive).map_err(|error| failed("open", archive, &error))?;
     let mut import = inside::command(place, "ctr")?;
     import.args(["--namespace", "k8s.io", "images", "import", "-"]).stdin(file);
     let ended = import.status().map_err(|error| failed("run", Path::new("ctr"), &error))?;
-    fs::remove_file(&archive).map_err(|error| failed("remove", &archive, &error))?;
     match ended.success() {
         true => Ok(()),
         false => Err(Failed::new(format!("the image was not taken: `ctr` ended with {ended}"))),

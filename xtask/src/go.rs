@@ -1,8 +1,9 @@
 //! Tests that are written in Go, because what judges us there is: each directory is a module of its own,
 //! and Go keeps what it downloads and builds outside of the tree.
 
-use crate::run::{Failed, Outcome, command, root};
+use crate::run::{Failed, Outcome, command, failed, root};
 use crate::setup;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 /// Runs the tests of the module in `directory` against `binary`; `what` says what is not run without Go.
@@ -41,6 +42,18 @@ pub fn need(directory: &str, what: &str) -> Outcome {
     Ok(())
 }
 
+/// Tells builds from a module apart: by its files that are built, with what, and by `how`.
+pub fn key(module: &str, files: &[&str], how: impl Hash) -> Outcome<u64> {
+    let mut hasher = DefaultHasher::new();
+    for name in files {
+        let path = root().join(module).join(name);
+        std::fs::read(&path).map_err(|error| failed("read", &path, &error))?.hash(&mut hasher);
+    }
+    let go = command("go").args(&["env", "GOVERSION", "GOOS", "GOARCH"]).directory(module).read();
+    (go, how).hash(&mut hasher);
+    Ok(hasher.finish())
+}
+
 /// The version in the `go` line of the module.
 fn wanted_version(directory: &str) -> Outcome<String> {
     let path = root().join(directory).join("go.mod");
@@ -69,8 +82,14 @@ mod tests {
 
     #[test]
     fn each_module_says_which_go_it_takes() {
-        let modules =
-            ["tests/kubelet", "tests/csi", "tests/machine", "xtask/cluster", "xtask/helm"];
+        let modules = [
+            "tests/kubelet",
+            "tests/csi",
+            "tests/machine",
+            "xtask/cluster",
+            "xtask/helm",
+            "xtask/e2e",
+        ];
         for directory in modules {
             assert!(numbers(&wanted_version(directory).unwrap()) >= vec![1, 26], "{directory}");
         }

@@ -99,22 +99,26 @@ pub fn becket(binary: &Path, archive: &Path) -> Outcome {
 
 /// Lays Becket over that, and the programs that it runs on a node with their libraries: this machine's.
 fn lay_becket(binary: &Path, files: &Path) -> Outcome {
-    lay_program(binary, "becket", files)?;
+    lay_program(binary, "usr/sbin/becket", files)?;
     for name in NODE_PROGRAMS {
-        let places = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
-        let found = places.iter().map(|place| Path::new(place).join(name)).find(|at| at.is_file());
-        let Some(program) = found else {
+        let Some(program) = program_of_this_machine(name) else {
             eprintln!("xtask: the image will have no `{name}`: this machine has none");
             continue;
         };
-        lay_program(&program, name, files)?;
+        lay_program(&program, &format!("usr/sbin/{name}"), files)?;
     }
     Ok(())
 }
 
-/// Lays a program and its libraries, at the paths where they are here.
-fn lay_program(program: &Path, name: &str, files: &Path) -> Outcome {
-    copy(program, &files.join("usr/sbin").join(name))?;
+/// Where a program of this machine is, if it is there.
+pub fn program_of_this_machine(name: &str) -> Option<PathBuf> {
+    let places = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+    places.iter().map(|place| Path::new(place).join(name)).find(|at| at.is_file())
+}
+
+/// Lays a program at a path below `files`, and its libraries at the paths where they are here.
+pub fn lay_program(program: &Path, at: &str, files: &Path) -> Outcome {
+    copy(program, &files.join(at))?;
     libraries_of(program).iter().try_for_each(|library| {
         copy(library, &files.join(library.strip_prefix("/").unwrap_or(library)))
     })

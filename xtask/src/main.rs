@@ -7,6 +7,7 @@ mod cluster;
 mod cluster_test;
 mod crash_matrix;
 mod debian;
+mod e2e;
 mod fuzz;
 mod go;
 mod guest;
@@ -44,6 +45,8 @@ cargo xtask ACTION
                  --write renders deploy/becket.yaml anew
   test-chart     install, upgrade and uninstall the chart on a real Kubernetes, with pods that write
                  and read volumes (root, Go)
+  e2e            Kubernetes' own end-to-end tests of storage drivers, on a real Kubernetes with the chart
+                 (root, Go); --driver image|directory, --focus RE
   bench          measure against a shell script, bare system calls and our targets, and against the
                  CSI driver that BECKET_BENCH_PEER names (root); --of lvm for logical volumes
                  against LVM's own commands, --of nfs for volumes on a server against a mount and cp,
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         ["test-cluster", "--nfs"] => cluster_test::run_shared_in_guest(),
         ["test-cluster", "--nfs-here"] => cluster_test::run_shared(),
         ["test-cluster", "--lvm-here"] => cluster_test::run(Backend::Lvm),
+        ["e2e", rest @ ..] => e2e::action(rest),
         ["test-chart"] => cluster_test::run_chart(),
         ["chart"] => chart::run(false),
         ["chart", "--write"] => chart::run(true),

@@ -1,6 +1,6 @@
 //! Giving the volumes of claims the attributes that their classes of attributes say.
 
-use crate::driver::{Driver, Secrets, Words};
+use crate::driver::{Code, Driver, Refusal, Secrets, Words};
 use crate::duties::Context;
 use crate::events::Reason;
 use crate::failure::Failure;
@@ -83,11 +83,19 @@ struct Modifying<'a, D> {
 impl<D: Driver> Modifying<'_, D> {
     async fn to(&mut self, class: &str) -> Result<Next, Failure> {
         let (client, driver) = (&self.context.client, &self.context.driver);
-        let Some(attributes) = attributes(client, class, driver.name()).await? else {
-            self.tell(Stage::Pending).await?;
-            let words = format!("VAC \"{class}\" does not exist.");
-            self.event(Reason::VolumeModifyFailed, words).await;
-            return Ok(Next::After(MISSING));
+        let attributes = match attributes(client, class, driver.name()).await {
+            Ok(Some(attributes)) => attributes,
+            Ok(None) => {
+                self.tell(Stage::Pending).await?;
+                let words = format!("VAC \"{class}\" does not exist.");
+                self.event(Reason::VolumeModifyFailed, words).await;
+                return Ok(Next::After(MISSING));
+            }
+            // The claim says so, as it would of attributes that the driver does not know.
+            Err(Failure::Wrong(message)) => {
+                return self.refused(class, Refusal { code: Code::INVALID, message }).await;
+            }
+            Err(failure) => return Err(failure),
         };
         self.tell(Stage::Begun(class)).await?;
         let name = self.claim.name_any();
@@ -95,11 +103,7 @@ impl<D: Driver> Modifying<'_, D> {
         self.event(Reason::VolumeModify, words).await;
         let secrets = self.secrets().await?;
         if let Err(refusal) = driver.modify(&self.source.volume_handle, attributes, secrets).await {
-            self.tell(Stage::Refused(class, &refusal)).await?;
-            log::warn!("volume of claim `{name}` is not modified: {refusal}");
-            self.event(Reason::VolumeModifyFailed, refusal.to_string()).await;
-            // A hopeless one is put off by what its claim now says.
-            return Ok(Next::Retry);
+            return self.refused(class, refusal).await;
         }
         // The claim after its volume: who sees it there finds it here.
         let volumes: Api<PersistentVolume> = Api::all(self.context.client.clone());
@@ -112,6 +116,14 @@ impl<D: Driver> Modifying<'_, D> {
             format!("external resizer modified volume {name} with vac {class} successfully");
         self.event(Reason::VolumeModifySuccessful, words).await;
         Ok(Next::Done)
+    }
+
+    async fn refused(&mut self, class: &str, refusal: Refusal) -> Result<Next, Failure> {
+        self.tell(Stage::Refused(class, &refusal)).await?;
+        log::warn!("volume of claim `{}` is not modified: {refusal}", self.claim.name_any());
+        self.event(Reason::VolumeModifyFailed, refusal.to_string()).await;
+        // A hopeless one is put off by what its claim now says.
+        Ok(Next::Retry)
     }
 
     async fn withdraw(&mut self) -> Result<Next, Failure> {

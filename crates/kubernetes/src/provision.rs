@@ -2,7 +2,7 @@
 
 use crate::claim::{self, Decision, SELECTED_NODE};
 use crate::class::{self, Purpose};
-use crate::driver::{Code, Driver, Made, Wanted, Words};
+use crate::driver::{Code, Driver, Made, Refusal, Source, Wanted, Words};
 use crate::duties::Context;
 use crate::events::Reason;
 use crate::failure::Failure;
@@ -179,12 +179,28 @@ async fn compete<D: Driver>(
     }
     let Ok(wanted) = wanted(context, claim, class).await else {
         // Whoever takes it will say so.
-        return take(context, api, claim, node).await;
+        return take(context, api, claim, node, PATIENCE).await;
+    };
+    // Only the node that has what a volume is made of can make it, so there is nobody to wait for.
+    let patience = match &wanted.source {
+        None => PATIENCE,
+        Some(source) => match has(context.driver.as_ref(), source).await {
+            Ok(true) => Duration::ZERO,
+            Ok(false) | Err(_) => return Next::Retry,
+        },
     };
     match context.driver.room(&wanted).await {
-        Ok(room) if room >= wanted.bytes => take(context, api, claim, node).await,
+        Ok(room) if room >= wanted.bytes => take(context, api, claim, node, patience).await,
         // Others may have room, or there may be some here later.
         Ok(_) | Err(_) => Next::Retry,
+    }
+}
+
+/// True when what a volume is to be made of is on this node.
+async fn has<D: Driver>(driver: &D, source: &Source) -> Result<bool, Refusal> {
+    match source {
+        Source::Volume(id) => driver.knows(id).await,
+        Source::Snapshot(id) => Ok(driver.snapshot(id).await?.is_some()),
     }
 }
 
@@ -193,8 +209,9 @@ async fn take<D: Driver>(
     api: &Api<PersistentVolumeClaim>,
     claim: &PersistentVolumeClaim,
     node: &str,
+    patience: Duration,
 ) -> Next {
-    tokio::time::sleep(PATIENCE.mul_f64(chance())).await;
+    tokio::time::sleep(patience.mul_f64(chance())).await;
     let version = claim.resource_version();
     match select(api, &claim.name_any(), json!(node), version).await {
         // The change comes back as one.

@@ -1,11 +1,11 @@
 //! Helm, built from the Go module `xtask/helm` into the cache.
 
+use super::{CHART, NAMESPACE, isolated};
+use crate::cluster::Cluster;
 use crate::go;
 use crate::kept::{self, Kept};
-use crate::run::{Outcome, command, failed, root};
+use crate::run::{Failed, Outcome, root};
 use crate::setup;
-use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -25,7 +25,8 @@ impl Helm {
     pub fn ready() -> Outcome<Helm> {
         go::need(MODULE, "the checks of the Helm chart")?;
         let cache = setup::cache()?.join("helm");
-        let kept = kept::ready(&cache, "helm", key()?, |making, lock| {
+        let key = go::key(MODULE, &["go.mod", "go.sum"], FLAGS)?;
+        let kept = kept::ready(&cache, "helm", key, |making, lock| {
             eprintln!("xtask: building Helm: from nothing that takes two processors some minutes");
             let mut build = Command::new("nice");
             build.args(["-n", "10", "go", "build"]).args(FLAGS).arg("-o").arg(making.join("helm"));
@@ -39,16 +40,23 @@ impl Helm {
     pub fn path(&self) -> PathBuf {
         self.kept.path.join("helm")
     }
-}
 
-/// Tells builds apart: by what is built, with what, and how.
-fn key() -> Outcome<u64> {
-    let mut hasher = DefaultHasher::new();
-    for name in ["go.mod", "go.sum"] {
-        let path = root().join(MODULE).join(name);
-        fs::read(&path).map_err(|error| failed("read", &path, &error))?.hash(&mut hasher);
+    /// Runs it on a cluster, in the namespace of Becket. The word [`CHART`] becomes its path.
+    pub fn on(&self, cluster: &Cluster, arguments: &[&str]) -> Outcome {
+        let mut helm = isolated(cluster.command(self.path())?);
+        let chart = root().join(CHART);
+        let whole = |word: &&str| if *word == CHART { chart.clone() } else { word.into() };
+        helm.args(arguments.iter().map(whole)).args(["--namespace", NAMESPACE]);
+        let output = helm.output();
+        let output = output.map_err(|error| Failed::new(format!("helm cannot be run: {error}")))?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(Failed::new(format!(
+                "`helm {}`: {}{}",
+                arguments.join(" "),
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            ))),
+        }
     }
-    let go = command("go").args(&["env", "GOVERSION", "GOOS", "GOARCH"]).directory(MODULE).read();
-    (go, FLAGS).hash(&mut hasher);
-    Ok(hasher.finish())
 }

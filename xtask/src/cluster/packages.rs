@@ -31,7 +31,7 @@ pub fn ready() -> Outcome<Kept> {
         made(&files)?;
         image::lay_busybox(&busybox, &files)?;
         let archive = making.join("busybox.tar");
-        image::pack_docker(&files, "local/busybox:1", &["sleep", "infinity"], &archive)?;
+        image::pack_docker(&files, &["local/busybox:1"], &[], &["sleep", "infinity"], &archive)?;
         [alone, files].iter().try_for_each(|directory| {
             fs::remove_dir_all(directory).map_err(|error| failed("remove", directory, &error))
         })

@@ -4,7 +4,6 @@ use crate::go;
 use crate::kept::{self, Kept};
 use crate::run::{Failed, Outcome, command, failed, root};
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -70,7 +69,8 @@ fn ready(
 ) -> Outcome<Kept> {
     go::need(MODULE, "a Kubernetes cluster")?;
     let cache = super::place::cache()?;
-    kept::ready(&cache, kind, key(files)?, |making, lock| {
+    let key = go::key(MODULE, files, (PARTS, FLAGS, linking()?))?;
+    kept::ready(&cache, kind, key, |making, lock| {
         eprintln!(
             "xtask: building Kubernetes' `{kind}`: from nothing that takes two processors some ten minutes"
         );
@@ -81,18 +81,6 @@ fn ready(
         build.args(output).current_dir(root().join(MODULE)).env("CGO_ENABLED", "0");
         kept::run(&mut build, lock)
     })
-}
-
-/// Tells builds apart: by what is built, with what, and how.
-fn key(files: &[&str]) -> Outcome<u64> {
-    let mut hasher = DefaultHasher::new();
-    for name in files {
-        let path = root().join(MODULE).join(name);
-        fs::read(&path).map_err(|error| failed("read", &path, &error))?.hash(&mut hasher);
-    }
-    let go = command("go").args(&["env", "GOVERSION", "GOOS", "GOARCH"]).directory(MODULE).read();
-    (go, PARTS, FLAGS, linking()?).hash(&mut hasher);
-    Ok(hasher.finish())
 }
 
 /// What the linker is told: the version, which the programs would not know otherwise.

@@ -2,9 +2,9 @@
 
 use super::Steps;
 use super::duties::Duties;
-use crate::chart::{self, CHART, Helm, NAMESPACE, RELEASE};
+use crate::chart::{CHART, Helm, NAMESPACE, RELEASE};
 use crate::cluster::{Cluster, NODE};
-use crate::run::{Failed, Outcome, root};
+use crate::run::{Failed, Outcome};
 use std::time::{Duration, Instant};
 
 const CLAIMS: &str = include_str!("chart.yaml");
@@ -232,21 +232,7 @@ impl Release {
     }
 
     fn helm(&self, arguments: &[&str]) -> Outcome {
-        let mut helm = chart::isolated(self.cluster.command(self.helm.path())?);
-        let chart = root().join(CHART);
-        let whole = |word: &&str| if *word == CHART { chart.clone() } else { word.into() };
-        helm.args(arguments.iter().map(whole)).args(["--namespace", NAMESPACE]);
-        let output = helm.output();
-        let output = output.map_err(|error| Failed::new(format!("helm cannot be run: {error}")))?;
-        match output.status.success() {
-            true => Ok(()),
-            false => Err(Failed::new(format!(
-                "`helm {}`: {}{}",
-                arguments.join(" "),
-                String::from_utf8_lossy(&output.stdout),
-                String::from_utf8_lossy(&output.stderr)
-            ))),
-        }
+        self.helm.on(&self.cluster, arguments)
     }
 
     /// Shows what tells why something failed, while it is still there.

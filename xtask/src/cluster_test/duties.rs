@@ -2,12 +2,8 @@
 //! copies, raw devices.
 //! Who does that for the drivers, Becket itself or the official sidecars, is the caller's choice.
 
-use crate::cluster::{self, Cluster};
-use crate::kept::Kept;
-use crate::run::{Failed, Outcome, failed};
-use std::fs::{self, File};
-use std::path::Path;
-use std::process::{Child, Stdio};
+use crate::cluster::{Cluster, Snapshots};
+use crate::run::{Failed, Outcome};
 use std::time::{Duration, Instant};
 
 const CLAIM: &str = include_str!("duties.yaml");
@@ -22,27 +18,14 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// A cluster whose drivers are served, and that knows snapshots.
 pub struct Duties<'a> {
     cluster: &'a Cluster,
-    /// The cluster's own part of snapshots, which is no driver's.
-    controller: Child,
-    /// The program of that, for as long as it runs.
-    _programs: Kept,
+    /// As long as it runs, the cluster knows them.
+    _snapshots: Snapshots,
 }
 
 impl<'a> Duties<'a> {
     /// Lets the cluster know snapshots.
     pub fn on(cluster: &'a Cluster) -> Outcome<Duties<'a>> {
-        for definition in cluster::snapshot_definitions()? {
-            let text = fs::read_to_string(&definition);
-            cluster.apply(&text.map_err(|error| failed("read", &definition, &error))?)?;
-        }
-        let programs = cluster::sidecars()?;
-        let log = cluster.log("snapshot-controller");
-        let log = File::create(&log).map_err(|error| failed("make", &log, &error))?;
-        let mut controller = cluster.command(programs.path.join("snapshot-controller"))?;
-        controller.arg(format!("--kubeconfig={}", cluster::KUBECONFIG));
-        let controller = controller.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
-        let cannot = |error| failed("run", Path::new("snapshot-controller"), &error);
-        Ok(Duties { cluster, controller: controller.map_err(cannot)?, _programs: programs })
+        Ok(Duties { cluster, _snapshots: Snapshots::on(cluster)? })
     }
 
     /// From the first claim to the last trace.
@@ -83,10 +66,15 @@ impl<'a> Duties<'a> {
     /// Has the attributes that it was made with, is refused wrong ones, and gets others.
     fn is_modified(&self) -> Outcome {
         self.has_attributes_of("day")?;
-        self.ask(r#"{"volumeAttributesClassName":"never"}"#)?;
-        let cannot = "--for=jsonpath={.status.modifyVolumeStatus.status}=Infeasible";
-        self.kubectl(&["wait", "pvc/grows", cannot, TIMEOUT])?;
-        self.has_attributes_of("day")?;
+        for wrong in ["never", "foreign"] {
+            self.ask(&format!(r#"{{"volumeAttributesClassName":"{wrong}"}}"#))?;
+            let status = "--for=jsonpath={.status.modifyVolumeStatus";
+            let target = format!("{status}.targetVolumeAttributesClassName}}={wrong}");
+            self.kubectl(&["wait", "pvc/grows", &target, TIMEOUT])?;
+            let cannot = format!("{status}.status}}=Infeasible");
+            self.kubectl(&["wait", "pvc/grows", &cannot, TIMEOUT])?;
+            self.has_attributes_of("day")?;
+        }
         self.ask(r#"{"volumeAttributesClassName":"hour"}"#)?;
         self.has_attributes_of("hour")?;
         self.says_nothing()
@@ -184,13 +172,5 @@ impl<'a> Duties<'a> {
 
     fn kubectl(&self, arguments: &[&str]) -> Outcome<String> {
         self.cluster.read("kubectl", arguments)
-    }
-}
-
-impl Drop for Duties<'_> {
-    fn drop(&mut self) {
-        // It is a process of ours, and ends with the cluster at the latest.
-        let _ = self.controller.kill();
-        let _ = self.controller.wait();
     }
 }

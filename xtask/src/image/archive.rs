@@ -18,7 +18,7 @@ pub fn pack(files: &Path, name: &str, words: &[&str], archive: &Path) -> Outcome
     // Without the time and the name that gzip would write.
     command("gzip").args(&["-9", "--no-name"]).arg(&layer).run_quietly()?;
     let layer = Blob::of_file(&parts.join("layer.gz"), &blobs)?;
-    let configuration = Blob::of_text(&configuration(&unpacked, words), &parts, &blobs)?;
+    let configuration = Blob::of_text(&configuration(&unpacked, &[], words), &parts, &blobs)?;
     let manifest = format!(
         r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","config":{},"layers":[{}]}}"#,
         configuration.described("application/vnd.oci.image.config.v1+json"),
@@ -31,7 +31,7 @@ pub fn pack(files: &Path, name: &str, words: &[&str], archive: &Path) -> Outcome
         r#"{},"annotations":{{"io.containerd.image.name":"{name}","org.opencontainers.image.ref.name":"{tag}"}}}}"#,
         manifest.described(MANIFEST).trim_end_matches('}'),
     );
-    let docker = docker(&configuration.path(), name, &layer.path());
+    let docker = docker(&configuration.path(), &[name], &layer.path());
     for (file, text) in [
         ("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#.to_owned()),
         ("index.json", format!(r#"{{"schemaVersion":2,"manifests":[{named}]}}"#)),
@@ -43,13 +43,21 @@ pub fn pack(files: &Path, name: &str, words: &[&str], archive: &Path) -> Outcome
     fs::remove_dir_all(&parts).map_err(|error| failed("remove", &parts, &error))
 }
 
-/// [`pack`] in Docker's form alone, of which the runtime completes a name that has no registry.
-pub fn pack_docker(files: &Path, name: &str, words: &[&str], archive: &Path) -> Outcome {
+/// [`pack`] in Docker's form alone, of which the runtime completes names that have no registry. What a
+/// container runs is `entrypoint` and then `words`, and who tells it otherwise may leave the first as it is.
+pub fn pack_docker(
+    files: &Path,
+    names: &[&str],
+    entrypoint: &[&str],
+    words: &[&str],
+    archive: &Path,
+) -> Outcome {
     let parts = archive.with_extension("parts");
     made(&parts)?;
     let unpacked = tar_files(files, &parts.join("layer.tar"))?;
-    write(&parts.join("config.json"), &configuration(&unpacked, words))?;
-    write(&parts.join("manifest.json"), &docker("config.json", name, "layer.tar"))?;
+    let configuration = configuration(&unpacked, entrypoint, words);
+    write(&parts.join("config.json"), &configuration)?;
+    write(&parts.join("manifest.json"), &docker("config.json", names, "layer.tar"))?;
     tar(&parts, archive, &["config.json", "layer.tar", "manifest.json"])?;
     fs::remove_dir_all(&parts).map_err(|error| failed("remove", &parts, &error))
 }
@@ -87,16 +95,25 @@ impl Blob {
     }
 }
 
-fn configuration(unpacked: &str, words: &[&str]) -> String {
+fn configuration(unpacked: &str, entrypoint: &[&str], words: &[&str]) -> String {
     let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-    let words = words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(",");
+    let entrypoint = match entrypoint {
+        [] => String::new(),
+        entrypoint => format!(r#""Entrypoint":[{}],"#, quoted(entrypoint)),
+    };
+    let words = quoted(words);
     format!(
-        r#"{{"os":"linux","architecture":"{machine}","config":{{"Env":["PATH=/usr/sbin:/usr/bin"],"Cmd":[{words}]}},"rootfs":{{"type":"layers","diff_ids":["sha256:{unpacked}"]}}}}"#
+        r#"{{"os":"linux","architecture":"{machine}","config":{{"Env":["PATH=/usr/sbin:/usr/bin"],{entrypoint}"Cmd":[{words}]}},"rootfs":{{"type":"layers","diff_ids":["sha256:{unpacked}"]}}}}"#
     )
 }
 
-fn docker(configuration: &str, name: &str, layer: &str) -> String {
-    format!(r#"[{{"Config":"{configuration}","RepoTags":["{name}"],"Layers":["{layer}"]}}]"#)
+fn docker(configuration: &str, names: &[&str], layer: &str) -> String {
+    let names = quoted(names);
+    format!(r#"[{{"Config":"{configuration}","RepoTags":[{names}],"Layers":["{layer}"]}}]"#)
+}
+
+fn quoted(words: &[&str]) -> String {
+    words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(",")
 }
 
 fn write(path: &Path, text: &str) -> Outcome {
