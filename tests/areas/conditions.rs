@@ -43,6 +43,23 @@ fn nothing_hidden(pool: &Path) {
 }
 
 #[test]
+fn a_volume_whose_image_is_lost_does_not_keep_others_from_being_made() {
+    let node = Node::new();
+    let disk = pool_on_small_disk(&node, "1");
+    let (lost, other) = (volume("lost").with("pool", "small"), volume("w").with("pool", "small"));
+    let create = ["volume", "create", "lost", "--pool", "small", "--size", "30Mi"];
+    node.becket(&create).succeeds();
+    std::fs::remove_file(disk.join("pool/volumes/lost/data")).unwrap();
+    node.image(&["mount", &node.pod("a"), &lost.json()]).fails(&["is missing"]);
+    // It is still promised: what it held may come back.
+    node.image(&["mount", &node.pod("b"), &other.clone().size("40Mi").json()])
+        .fails(&["cannot promise"]);
+    node.image(&["mount", &node.pod("b"), &other.size("16Mi").json()]).succeeds();
+    node.image(&["unmount", &node.pod("b")]).succeeds();
+    unmount(&disk);
+}
+
+#[test]
 fn a_pool_promises_no_more_than_its_disk_has() {
     let node = Node::new();
     let disk = pool_on_small_disk(&node, "1");

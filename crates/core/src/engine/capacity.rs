@@ -63,9 +63,7 @@ pub(super) fn capacity(backend: &dyn Backend, pool: &Pool) -> Result<Capacity> {
     let hidden = backend.catalog().preparing(pool)?.records;
     let visible = backend.catalog().volumes(pool)?.records;
     for volume in &visible {
-        let allocated = || backend.allocated(pool, volume);
-        let Some(has) = unless_deleted(backend, pool, volume, allocated)? else { continue };
-        let has = has.min(volume.size);
+        let Some(has) = held_by(backend, pool, volume)? else { continue };
         promised = promised.saturating_add(volume.size);
         held = held.saturating_add(has);
         owed_thick = owed_thick.saturating_add(owed(volume, has));
@@ -111,6 +109,20 @@ pub(super) fn demand_growth(
         size::display(most)
     );
     Err(Error::new(Kind::OutOfRange, words).hint("ask for less, or give the pool more storage"))
+}
+
+/// What the volume holds; `None` where it was deleted meanwhile. One whose storage is lost or damaged holds
+/// nothing that could be counted on, which leaves less to promise, and does not keep the others from being made.
+fn held_by(backend: &dyn Backend, pool: &Pool, volume: &VolumeRecord) -> Result<Option<u64>> {
+    let allocated = || backend.allocated(pool, volume);
+    match unless_deleted(backend, pool, volume, allocated) {
+        Ok(found) => Ok(found.map(|has| has.min(volume.size))),
+        Err(error) if error.kind() == Kind::WrongState => {
+            log::warn!("volume `{}` is not as it was made: {error}", volume.name);
+            Ok(Some(0))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn owed(volume: &VolumeRecord, has: u64) -> u64 {
