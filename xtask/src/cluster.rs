@@ -134,7 +134,12 @@ impl Cluster {
 
     /// Puts the image of this binary, [`image::BECKET`], among those that pods can have.
     pub fn load_image(&self, binary: &Path) -> Outcome {
-        load_image(&self.place, binary)
+        load_image(&self.place, binary, image::BECKET)
+    }
+
+    /// Puts the image of another binary among them, under this name.
+    pub fn load_image_as(&self, binary: &Path, name: &str) -> Outcome {
+        load_image(&self.place, binary, name)
     }
 
     /// Puts the images of an archive among those that pods can have.
@@ -198,14 +203,14 @@ pub fn impossible() -> Option<String> {
 
 /// Builds the image of Becket, [`image::BECKET`], and puts it among those of the cluster.
 fn put_image(name: &str) -> Outcome {
-    load_image(&Place::of(name)?, &binary()?)
+    load_image(&Place::of(name)?, &binary()?, image::BECKET)
 }
 
 /// Puts an image of this binary, and of the programs that it runs on a node, among those of a cluster.
-fn load_image(place: &Place, binary: &Path) -> Outcome {
+fn load_image(place: &Place, binary: &Path, name: &str) -> Outcome {
     setup::host_programs()?;
     let archive = place.directory.join("becket-image.tar");
-    image::becket(binary, &archive)?;
+    image::becket(binary, name, &archive)?;
     let loaded = load_archive(place, &archive);
     fs::remove_file(&archive).map_err(|error| failed("remove", &archive, &error))?;
     loaded

@@ -8,6 +8,7 @@ mod lease;
 mod life;
 mod official;
 mod shared;
+mod waiting;
 
 use crate::chart::Helm;
 use crate::cluster::{self, Options};

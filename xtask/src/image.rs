@@ -77,15 +77,15 @@ pub fn action(output: Option<&str>) -> Outcome {
         None => setup::target_directory().join("becket-image.tar"),
     };
     setup::host_programs()?;
-    becket(&binary, &output)?;
+    becket(&binary, BECKET, &output)?;
     let size = fs::metadata(&output).map_err(|error| failed("read", &output, &error))?.len();
     eprintln!("{} is the image {BECKET}, {:.1} MB", output.display(), size as f64 / 1e6);
     Ok(())
 }
 
-/// Makes the image of Becket, and of what it runs on a node, as the file `archive`. Its files are laid
-/// beside that.
-pub fn becket(binary: &Path, archive: &Path) -> Outcome {
+/// Makes the image of Becket, and of what it runs on a node, under this name, as the file `archive`. Its files
+/// are laid beside that.
+pub fn becket(binary: &Path, name: &str, archive: &Path) -> Outcome {
     let files = archive.with_extension("files");
     if files.exists() {
         fs::remove_dir_all(&files).map_err(|error| failed("remove", &files, &error))?;
@@ -93,7 +93,7 @@ pub fn becket(binary: &Path, archive: &Path) -> Outcome {
     let packages = cluster::packages()?;
     lay_busybox(&packages.path.join("busybox"), &files)?;
     lay_becket(binary, &files)?;
-    pack(&files, BECKET, &["becket", "--help"], archive)?;
+    pack(&files, name, &["becket", "--help"], archive)?;
     fs::remove_dir_all(&files).map_err(|error| failed("remove", &files, &error))
 }
 

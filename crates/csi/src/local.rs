@@ -4,10 +4,12 @@ use crate::plugin::{NODE_SEGMENT, Plugin};
 use crate::protocol::csi::controller_server::Controller;
 use crate::protocol::csi::{
     ControllerExpandVolumeRequest, ControllerExpandVolumeResponse, ControllerGetVolumeRequest,
-    ControllerGetVolumeResponse, ControllerModifyVolumeRequest, ControllerModifyVolumeResponse,
-    CreateSnapshotRequest, CreateSnapshotResponse, CreateVolumeRequest, CreateVolumeResponse,
-    DeleteSnapshotRequest, DeleteSnapshotResponse, DeleteVolumeRequest, DeleteVolumeResponse,
-    GetCapacityRequest, GetCapacityResponse, GetSnapshotRequest, GetSnapshotResponse,
+    ControllerGetVolumeResponse, ControllerListVolumeHealthRequest,
+    ControllerListVolumeHealthResponse, ControllerModifyVolumeRequest,
+    ControllerModifyVolumeResponse, CreateSnapshotRequest, CreateSnapshotResponse,
+    CreateVolumeRequest, CreateVolumeResponse, DeleteSnapshotRequest, DeleteSnapshotResponse,
+    DeleteVolumeRequest, DeleteVolumeResponse, GetCapacityRequest, GetCapacityResponse,
+    GetSnapshotRequest, GetSnapshotResponse,
 };
 use crate::services::controller::ControllerService;
 use crate::work::Work;
@@ -95,6 +97,14 @@ impl Local {
         request: ControllerGetVolumeRequest,
     ) -> Result<ControllerGetVolumeResponse, Refused> {
         answer(self.controller.controller_get_volume(Request::new(request)).await)
+    }
+
+    /// `ControllerListVolumeHealth`.
+    pub async fn list_health(
+        &self,
+        request: ControllerListVolumeHealthRequest,
+    ) -> Result<ControllerListVolumeHealthResponse, Refused> {
+        answer(self.controller.controller_list_volume_health(Request::new(request)).await)
     }
 
     /// `CreateSnapshot`.

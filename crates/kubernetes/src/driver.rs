@@ -54,6 +54,9 @@ pub trait Driver: Send + Sync + 'static {
     /// `ControllerGetVolume`: true when there is a volume of this id.
     fn knows(&self, id: &str) -> impl Future<Output = Result<bool, Refusal>> + Send;
 
+    /// `ControllerListVolumeHealth`: what is wrong with volumes, in words, by their ids.
+    fn complaints(&self) -> impl Future<Output = Result<Words, Refusal>> + Send;
+
     /// `CreateSnapshot`.
     fn cut(&self, wanted: ToCut) -> impl Future<Output = Result<Cut, Refusal>> + Send;
 

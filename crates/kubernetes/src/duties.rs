@@ -9,7 +9,7 @@ use crate::interface::Interface;
 use crate::queue::{self, Next, Pace};
 use crate::volume::{PROVISIONED_BY, may_be_here};
 use crate::watch::{self, Key};
-use crate::{claims, lease, reclaim, snapshot, taint};
+use crate::{claims, health, lease, reclaim, snapshot, taint};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -105,6 +105,10 @@ async fn run<D: Driver>(driver: Arc<D>, client: Client, node: Option<String>) {
     };
     let snapshotting = snapshot(context.clone());
     let telling = tell_room(context.clone());
+    let watching = {
+        let context = context.clone();
+        async move { health::keep(&context).await }
+    };
     let untainting = keep_taint_off(context.clone());
     let changed = context.clone();
     let keeping = keeping.for_each(move |()| {
@@ -122,6 +126,7 @@ async fn run<D: Driver>(driver: Arc<D>, client: Client, node: Option<String>) {
         () = snapshotting => {}
         () = keeping => {}
         () = telling => {}
+        () = watching => {}
         () = untainting => {}
     }
 }

@@ -31,6 +31,10 @@ pub(crate) enum Reason {
     VolumeModifyFailed,
     /// Nobody asks for them any more.
     VolumeModifyCanceled,
+    /// Something is wrong with a volume.
+    VolumeConditionAbnormal,
+    /// Nothing is any more.
+    VolumeConditionNormal,
     /// A snapshot was not cut.
     SnapshotCreationFailed,
     /// One that is said to be there was not found.
@@ -60,6 +64,10 @@ impl Reason {
             }
             Reason::VolumeModifyFailed => (EventType::Warning, "VolumeModifyFailed", "Modify"),
             Reason::VolumeModifyCanceled => (EventType::Normal, "VolumeModifyCanceled", "Modify"),
+            Reason::VolumeConditionAbnormal => {
+                (EventType::Warning, "VolumeConditionAbnormal", "Watch")
+            }
+            Reason::VolumeConditionNormal => (EventType::Normal, "VolumeConditionNormal", "Watch"),
             Reason::SnapshotCreationFailed => {
                 (EventType::Warning, "SnapshotCreationFailed", "Snapshot")
             }

@@ -24,6 +24,7 @@ mod expand;
 mod failure;
 mod finalizer;
 pub mod growth;
+mod health;
 pub mod interface;
 mod lease;
 pub mod modification;

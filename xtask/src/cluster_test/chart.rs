@@ -2,20 +2,16 @@
 
 use super::Steps;
 use super::duties::Duties;
+use super::waiting::{TIMEOUT, becomes};
 use crate::chart::{CHART, Helm, NAMESPACE, RELEASE};
 use crate::cluster::{Cluster, NODE};
-use crate::run::{Failed, Outcome};
-use std::time::{Duration, Instant};
+use crate::run::{Failed, Outcome, cargo};
+use crate::setup;
 
 const CLAIMS: &str = include_str!("chart.yaml");
 
 /// Where the pools are on the node.
 const POOLS: &str = "/var/lib/becket/pools";
-
-/// How long anything may take on a machine that is very busy.
-const LONGEST: Duration = Duration::from_secs(300);
-pub(super) const TIMEOUT: &str = "--timeout=300s";
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// What tells the chart's objects from others.
 const OURS: &str = "app.kubernetes.io/name=becket";
@@ -52,7 +48,9 @@ impl Release {
         self.holds("user")?;
         steps.done("claims of the default class and of becket-directory: written and read");
         self.told_the_cluster()?;
+        let lost = self.lose_data_of("immediate")?;
         duties.life()?;
+        self.tells_what_is_lost("immediate", &lost)?;
         steps
             .done("a claim grown and modified, snapshots, copies and raw devices made and deleted");
         self.has_its_rights()?;
@@ -61,6 +59,8 @@ impl Release {
         self.holds("user")?;
         self.renew_user()?;
         steps.done("becket killed; read by that pod and by a new one");
+        self.upgrade_to_another_build()?;
+        steps.done("helm upgrade to another build; read by that pod and by a new one");
         self.helm(&["uninstall", RELEASE, "--wait", TIMEOUT])?;
         self.holds("user")?;
         self.helm(&["install", RELEASE, CHART, "--wait", TIMEOUT])?;
@@ -89,6 +89,16 @@ impl Release {
         self.holds("user")
     }
 
+    /// The same sources, otherwise compiled: not static and without optimisation.
+    fn upgrade_to_another_build(&self) -> Outcome {
+        cargo(&["build", "--package", "becket"]).run()?;
+        let other = setup::target_directory().join("debug/becket");
+        self.cluster.load_image_as(&other, "localhost/becket:other")?;
+        self.upgrade(&["image.tag=other"])?;
+        self.holds("user")?;
+        self.renew_user()
+    }
+
     /// Kills the process in its container, which the kubelet starts again.
     fn kill_becket(&self) -> Outcome {
         let restarts = || {
@@ -97,7 +107,7 @@ impl Release {
         };
         let before = restarts()?;
         self.cluster.read("pkill", &["-KILL", "-x", "becket"])?;
-        self.comes("container that was started again", || Ok(restarts()? != before))?;
+        becomes("container that was started again", || Ok(restarts()? != before))?;
         self.rolled_out()
     }
 
@@ -106,7 +116,7 @@ impl Release {
         let taint = ["taint", "node", NODE, "image.becket.dev/agent-not-ready=:NoSchedule"];
         self.kubectl(&taint)?;
         self.upgrade(&["node.startUpTaint=true"])?;
-        self.comes("node without the taint", || {
+        becomes("node without the taint", || {
             let taints = "-o=jsonpath={.spec.taints}";
             Ok(!self.kubectl(&["get", "node", NODE, taints])?.contains("becket"))
         })
@@ -116,12 +126,33 @@ impl Release {
     fn told_the_cluster(&self) -> Outcome {
         let events =
             ["get", "events", "--field-selector=reason=ProvisioningSucceeded", "-o", "name"];
-        self.comes("event for each claim", || Ok(self.kubectl(&events)?.lines().count() == 3))?;
+        becomes("event for each claim", || Ok(self.kubectl(&events)?.lines().count() == 3))?;
         let room = ["get", "csistoragecapacities", "-o=jsonpath={.items[*].storageClassName}"];
-        self.comes("capacity of each class", || {
+        becomes("capacity of each class", || {
             let room = self.of_becket(&room)?;
             Ok(["becket-image", "becket-directory"].iter().all(|class| room.contains(class)))
         })
+    }
+
+    /// Takes the image of a claim's volume away, which nobody uses, and gives its path.
+    fn lose_data_of(&self, claim: &str) -> Outcome<String> {
+        let volume = ["get", &format!("pvc/{claim}"), "-o=jsonpath={.spec.volumeName}"];
+        let volume = self.kubectl(&volume)?;
+        let image = format!("*/{volume}/data");
+        let found = self.cluster.read("find", &[POOLS, "-path", &image])?;
+        let path = found.trim();
+        self.cluster.read("mv", &[path, &format!("{path}.away")])?;
+        Ok(path.to_owned())
+    }
+
+    /// Waits until somebody says that the volume of the claim is not well, and brings its image back.
+    fn tells_what_is_lost(&self, claim: &str, path: &str) -> Outcome {
+        let about =
+            format!("--field-selector=reason=VolumeConditionAbnormal,involvedObject.name={claim}");
+        becomes("event about the lost image", || {
+            Ok(!self.kubectl(&["get", "events", &about, "-o", "name"])?.is_empty())
+        })?;
+        self.cluster.read("mv", &[&format!("{path}.away"), path]).map(drop)
     }
 
     /// Fails if Becket tried what its roles do not let it do.
@@ -170,13 +201,13 @@ impl Release {
             "pods,daemonsets,controllerrevisions,roles,rolebindings,csistoragecapacities,secrets";
         self.is_gone(kinds, &["--namespace", NAMESPACE])?;
         let registered = "-o=jsonpath={.spec.drivers[*].name}";
-        self.comes("end of the registration", || {
+        becomes("end of the registration", || {
             Ok(self.kubectl(&["get", "csinode", NODE, registered])?.is_empty())
         })
     }
 
     fn is_gone(&self, kinds: &str, more: &[&str]) -> Outcome {
-        self.comes(&format!("end of all {kinds}"), || {
+        becomes(&format!("end of all {kinds}"), || {
             Ok(self.kubectl(&[&["get", kinds, "-o", "name"], more].concat())?.is_empty())
         })
     }
@@ -200,17 +231,6 @@ impl Release {
 
     pub(super) fn rolled_out(&self) -> Outcome {
         self.of_becket(&["rollout", "status", "daemonset/becket", TIMEOUT]).map(drop)
-    }
-
-    pub(super) fn comes(&self, what: &str, come: impl Fn() -> Outcome<bool>) -> Outcome {
-        let since = Instant::now();
-        while since.elapsed() < LONGEST {
-            if come()? {
-                return Ok(());
-            }
-            std::thread::sleep(PAUSE);
-        }
-        Err(Failed::new(format!("there is no {what} after {} s", LONGEST.as_secs())))
     }
 
     pub(super) fn inside(&self, pod: &str, script: &str) -> Outcome<String> {

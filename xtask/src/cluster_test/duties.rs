@@ -2,18 +2,13 @@
 //! copies, raw devices.
 //! Who does that for the drivers, Becket itself or the official sidecars, is the caller's choice.
 
+use super::waiting::{TIMEOUT, becomes};
 use crate::cluster::{Cluster, Snapshots};
 use crate::run::{Failed, Outcome};
-use std::time::{Duration, Instant};
 
 const CLAIM: &str = include_str!("duties.yaml");
 const SNAPSHOT: &str = include_str!("snapshot.yaml");
 const COPIES: &str = include_str!("copies.yaml");
-
-/// How long anything may take on a machine that is very busy.
-const LONGEST: Duration = Duration::from_secs(300);
-const TIMEOUT: &str = "--timeout=300s";
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// A cluster whose drivers are served, and that knows snapshots.
 pub struct Duties<'a> {
@@ -145,20 +140,13 @@ impl<'a> Duties<'a> {
 
     /// Waits until there are none of the class `grows`, or of the snapshots.
     fn is_gone(&self, kinds: &str) -> Outcome {
-        let since = Instant::now();
-        loop {
-            let names = "-o=jsonpath={range .items[*]}{.metadata.name} {.spec.storageClassName}{\"\\n\"}{end}";
+        let names =
+            "-o=jsonpath={range .items[*]}{.metadata.name} {.spec.storageClassName}{\"\\n\"}{end}";
+        becomes(&format!("end of all {kinds}"), || {
             let found = self.kubectl(&["get", kinds, names])?;
-            let ours = |line: &&str| line.starts_with("snapcontent-") || line.ends_with(" grows");
-            let left: Vec<&str> = found.lines().filter(ours).collect();
-            if left.is_empty() {
-                return Ok(());
-            }
-            if since.elapsed() > LONGEST {
-                return Err(Failed::new(format!("of {kinds} there is still {}", left.join(", "))));
-            }
-            std::thread::sleep(PAUSE);
-        }
+            let ours = |line: &str| line.starts_with("snapcontent-") || line.ends_with(" grows");
+            Ok(!found.lines().any(ours))
+        })
     }
 
     fn becomes_ready(&self, pod: &str) -> Outcome {

@@ -1,6 +1,7 @@
 //! FlexVolume drivers by the Helm chart: installed, lost and found, used by pods and by claims, removed.
 
-use super::chart::{Release, TIMEOUT};
+use super::chart::Release;
+use super::waiting::{TIMEOUT, becomes};
 use crate::run::{Failed, Outcome};
 
 const INLINE: &str = include_str!("flexvolume-inline.yaml");
@@ -41,7 +42,7 @@ impl Release {
         self.upgrade(&["flexvolume.refresh=", "flexvolume.action=remove"])?;
         self.plugins_are("becket~image\n")?;
         self.kubectl(&["delete", "pod/flexvolume", TIMEOUT])?;
-        self.comes("end of its mounts", || {
+        becomes("end of its mounts", || {
             let mounts = self.cluster.read("cat", &["/proc/mounts"])?;
             Ok(!mounts.contains("/volumes/becket~"))
         })?;
@@ -78,7 +79,7 @@ impl Release {
             )));
         }
         self.kubectl(&["delete", "pod/claimed", "pvc/claimed", TIMEOUT])?;
-        self.comes("end of the claim's volume", || {
+        becomes("end of the claim's volume", || {
             let left = self.kubectl(&["get", "pv", "-o=jsonpath={.items[*].metadata.name}"])?;
             Ok(!left.contains(&volume))
         })?;
@@ -111,7 +112,7 @@ impl Release {
             return Err(Failed::new(format!("there are not three pods but:\n{pods}")));
         }
         self.kubectl(&["delete", "deployment/own", "daemonset/own", TIMEOUT])?;
-        self.comes("end of the pods' directories", || {
+        becomes("end of the pods' directories", || {
             Ok(self.cluster.read("find", &[DIRECTORIES, "-name", "mine"])?.is_empty())
         })?;
         self.becket(&["volume", "delete", "own", "--pool", "directory"]).map(drop)
@@ -124,6 +125,6 @@ impl Release {
 
     fn plugins_are(&self, wanted: &str) -> Outcome {
         let what = format!("plugin directory with these alone: {}", wanted.replace('\n', " "));
-        self.comes(&what, || Ok(self.cluster.read("ls", &["-A", PLUGINS])? == wanted))
+        becomes(&what, || Ok(self.cluster.read("ls", &["-A", PLUGINS])? == wanted))
     }
 }

@@ -1,21 +1,16 @@
 //! Two `becket controller` on a cluster: one is at work, and the other one takes over.
 
+use super::waiting::{TIMEOUT, comes};
 use crate::cluster::{Cluster, KUBECONFIG};
 use crate::run::{Failed, Outcome, failed};
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
 const CLAIM: &str = include_str!("lease.yaml");
 
 /// The lease has the name that the official provisioner gives its own.
 const LEASE: &str = "lease/nfs-becket-dev";
-
-/// How long anything may take on a machine that is very busy; a lease lasts 15 seconds.
-const LONGEST: Duration = Duration::from_secs(180);
-const TIMEOUT: &str = "--timeout=180s";
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// Lets one be killed and the other one end.
 pub fn goes_on(cluster: &Cluster, binary: &Path) -> Outcome {
@@ -50,17 +45,6 @@ pub fn goes_on(cluster: &Cluster, binary: &Path) -> Outcome {
 fn holder(cluster: &Cluster) -> Outcome<Option<String>> {
     let holder = ["get", LEASE, "--ignore-not-found", "-o=jsonpath={.spec.holderIdentity}"];
     Ok(Some(cluster.read("kubectl", &holder)?).filter(|holder| !holder.is_empty()))
-}
-
-fn comes<T>(what: &str, look: impl Fn() -> Outcome<Option<T>>) -> Outcome<T> {
-    let since = Instant::now();
-    while since.elapsed() < LONGEST {
-        if let Some(found) = look()? {
-            return Ok(found);
-        }
-        std::thread::sleep(PAUSE);
-    }
-    Err(Failed::new(format!("there is no {what} after {} s", LONGEST.as_secs())))
 }
 
 /// A process of the cluster's node, seen from here.

@@ -2,13 +2,13 @@
 
 use super::duties::Duties;
 use super::official::Official;
+use super::waiting::{TIMEOUT, becomes};
 use super::{Backend, Steps, lease};
 use crate::cluster::{Cluster, NODE};
 use crate::run::{Failed, Outcome};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
 /// Manifests; `BACKEND` and `POOL` in them are the test's.
 const CSI: &str = include_str!("csi.yaml");
@@ -17,11 +17,6 @@ const FLEXVOLUME: &str = include_str!("flexvolume.yaml");
 /// What volumes in use are mounted at, all of it or a part.
 const MOUNT_POINTS: [&str; 4] =
     ["/volumes/becket~", "/volumes/kubernetes.io~csi", "/globalmount", "/var/lib/becket/staged"];
-
-/// How long anything may take on a machine that is very busy.
-const LONGEST: Duration = Duration::from_secs(180);
-const TIMEOUT: &str = "--timeout=180s";
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Where the volume group of the test is, in the cluster.
 const DISK: &str = "/run/cluster/disk";
@@ -172,15 +167,10 @@ impl Test {
     /// Deletes a pod and waits until the node has let go of the volume, which the kubelet does afterwards.
     fn delete_pod(&self, pod: &str) -> Outcome {
         self.kubectl(&["delete", "pod", pod, TIMEOUT])?;
-        let since = Instant::now();
-        while since.elapsed() < LONGEST {
+        becomes("end of the pod's mounts", || {
             let mounts = self.cluster.read("cat", &["/proc/mounts"])?;
-            if !MOUNT_POINTS.iter().any(|point| mounts.contains(point)) {
-                return Ok(());
-            }
-            std::thread::sleep(PAUSE);
-        }
-        Err(Failed::new(format!("the volume of the pod `{pod}` is in use after its end")))
+            Ok(!MOUNT_POINTS.iter().any(|point| mounts.contains(point)))
+        })
     }
 
     fn inside_pod(&self, pod: &str, script: &str) -> Outcome<String> {

@@ -2,12 +2,12 @@
 //! pods.
 
 use super::Steps;
+use super::waiting::{TIMEOUT, becomes};
 use crate::cluster::{Cluster, KUBECONFIG, NODE};
 use crate::run::{Failed, Outcome, command, failed};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
 const CLAIMS: &str = include_str!("shared.yaml");
 
@@ -19,11 +19,6 @@ const CLIENT: &str = "10.99.0.2";
 /// The export that the server has, `/srv` there, is the root of NFS 4.
 const POOL: &str = "--nfs-pool=shared=10.99.0.1:/";
 const EXPORT: &str = "/srv";
-
-/// How long anything may take in a guest on a machine that is very busy.
-const LONGEST: Duration = Duration::from_secs(300);
-const TIMEOUT: &str = "--timeout=300s";
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// A cluster with a file server beside it, and the processes that serve that.
 pub struct Shared {
@@ -65,9 +60,7 @@ impl Shared {
         self.grows()?;
         steps.done("the image grown");
         self.kubectl(&["delete", "pods,pvc", "--all", TIMEOUT])?;
-        self.comes("end of the volumes", || {
-            Ok(self.kubectl(&["get", "pv", "-o=name"])?.is_empty())
-        })?;
+        becomes("end of the volumes", || Ok(self.kubectl(&["get", "pv", "-o=name"])?.is_empty()))?;
         let list = ["--state-dir=/run/controller", "volume", "list", "--pool=shared", "-o=json"];
         let left = self.cluster.read(&self.binary, &list)?;
         if left.trim() != "[]" || file.exists() {
@@ -115,17 +108,6 @@ impl Shared {
             true => Ok(()),
             false => Err(Failed::new(format!("the pod with the grown claim sees `{seen}`"))),
         }
-    }
-
-    fn comes(&self, what: &str, come: impl Fn() -> Outcome<bool>) -> Outcome {
-        let since = Instant::now();
-        while since.elapsed() < LONGEST {
-            if come()? {
-                return Ok(());
-            }
-            std::thread::sleep(PAUSE);
-        }
-        Err(Failed::new(format!("there is no {what} after {} s", LONGEST.as_secs())))
     }
 
     fn inside(&self, pod: &str, script: &str) -> Outcome<String> {

@@ -18,8 +18,9 @@ use std::time::Duration;
 /// Where a kubelet that was not told otherwise keeps its plugins' sockets.
 const PLUGINS: &str = "/var/lib/kubelet/plugins";
 
-/// How long to wait before a server that does not answer is asked again.
-const PAUSE: Duration = Duration::from_secs(10);
+/// How long to wait before a server that does not answer is asked again: at first, and at most.
+const PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// Serves until a signal ends it.
 pub(super) fn run(global: &Global, arguments: &ServeArgs) -> Result<()> {
@@ -59,9 +60,11 @@ pub(super) fn engine(state: &Path) -> Engine {
 /// pools do not wait for that.
 pub(super) fn keep_known(engine: Engine, pool: NewPool) {
     std::thread::spawn(move || {
+        let mut pause = PAUSE;
         while let Err(error) = engine.create_pool(&pool) {
             log::warn!("pool `{}` is not usable yet: {error}", pool.name);
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(pause);
+            pause = LONGEST_PAUSE.min(pause * 2);
         }
         log::info!("pool `{}` is usable", pool.name);
     });

@@ -10,9 +10,10 @@ use becket_csi::protocol::csi::volume_capability::{
 use becket_csi::protocol::csi::volume_content_source::{SnapshotSource, Type, VolumeSource};
 use becket_csi::protocol::csi::{
     CapacityRange, ControllerExpandVolumeRequest, ControllerGetVolumeRequest,
-    ControllerModifyVolumeRequest, CreateSnapshotRequest, CreateVolumeRequest,
-    DeleteSnapshotRequest, DeleteVolumeRequest, GetCapacityRequest, GetSnapshotRequest, Snapshot,
-    Topology, TopologyRequirement, Volume, VolumeCapability, VolumeContentSource,
+    ControllerListVolumeHealthRequest, ControllerModifyVolumeRequest, CreateSnapshotRequest,
+    CreateVolumeRequest, DeleteSnapshotRequest, DeleteVolumeRequest, GetCapacityRequest,
+    GetSnapshotRequest, Snapshot, Topology, TopologyRequirement, Volume, VolumeCapability,
+    VolumeContentSource, VolumeHealth,
 };
 use becket_kubernetes::driver::{
     Code, Cut, Driver, Form, Grown, Made, Mode, Refusal, Secrets, Source, ToCut, Use, Wanted, Words,
@@ -149,6 +150,16 @@ impl Driver for Own {
     async fn knows(&self, id: &str) -> Result<bool, Refusal> {
         let request = ControllerGetVolumeRequest { volume_id: id.to_owned() };
         there(self.local.get_volume(request).await).map(|found| found.is_some())
+    }
+
+    async fn complaints(&self) -> Result<Words, Refusal> {
+        let request = ControllerListVolumeHealthRequest::default();
+        let answer = self.local.list_health(request).await.map_err(refusal)?;
+        let words = |of: VolumeHealth| {
+            let each = of.health_statuses.into_iter().map(|it| it.message);
+            (of.volume_id, each.collect::<Vec<_>>().join("; "))
+        };
+        Ok(answer.entries.into_iter().map(words).collect())
     }
 
     async fn cut(&self, wanted: ToCut) -> Result<Cut, Refusal> {
