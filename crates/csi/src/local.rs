@@ -1,17 +1,21 @@
-//! The controller's calls of a driver, for others in its own process: no socket, and the same rules.
+//! The controller's calls of a driver, those of groups included, for others in its own process: no socket, and the same rules.
 
 use crate::plugin::{NODE_SEGMENT, Plugin};
 use crate::protocol::csi::controller_server::Controller;
+use crate::protocol::csi::group_controller_server::GroupController;
 use crate::protocol::csi::{
     ControllerExpandVolumeRequest, ControllerExpandVolumeResponse, ControllerGetVolumeRequest,
     ControllerGetVolumeResponse, ControllerListVolumeHealthRequest,
     ControllerListVolumeHealthResponse, ControllerModifyVolumeRequest,
     ControllerModifyVolumeResponse, CreateSnapshotRequest, CreateSnapshotResponse,
-    CreateVolumeRequest, CreateVolumeResponse, DeleteSnapshotRequest, DeleteSnapshotResponse,
-    DeleteVolumeRequest, DeleteVolumeResponse, GetCapacityRequest, GetCapacityResponse,
-    GetSnapshotRequest, GetSnapshotResponse,
+    CreateVolumeGroupSnapshotRequest, CreateVolumeGroupSnapshotResponse, CreateVolumeRequest,
+    CreateVolumeResponse, DeleteSnapshotRequest, DeleteSnapshotResponse,
+    DeleteVolumeGroupSnapshotRequest, DeleteVolumeGroupSnapshotResponse, DeleteVolumeRequest,
+    DeleteVolumeResponse, GetCapacityRequest, GetCapacityResponse, GetSnapshotRequest,
+    GetSnapshotResponse, GetVolumeGroupSnapshotRequest, GetVolumeGroupSnapshotResponse,
 };
 use crate::services::controller::ControllerService;
+use crate::services::groups::GroupService;
 use crate::work::Work;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -28,6 +32,7 @@ pub type Beside<'a> = &'a dyn Fn(Local, Going) -> Going;
 #[derive(Clone)]
 pub struct Local {
     controller: ControllerService,
+    groups: GroupService,
 }
 
 /// A call that failed.
@@ -42,7 +47,7 @@ pub struct Refused {
 impl Local {
     /// The driver whose work this is.
     pub(crate) fn new(work: &Work) -> Local {
-        Local { controller: ControllerService(work.clone()) }
+        Local { controller: ControllerService(work.clone()), groups: GroupService(work.clone()) }
     }
 
     /// What is served.
@@ -129,6 +134,30 @@ impl Local {
         request: DeleteSnapshotRequest,
     ) -> Result<DeleteSnapshotResponse, Refused> {
         answer(self.controller.delete_snapshot(Request::new(request)).await)
+    }
+
+    /// `CreateVolumeGroupSnapshot`.
+    pub async fn create_group_snapshot(
+        &self,
+        request: CreateVolumeGroupSnapshotRequest,
+    ) -> Result<CreateVolumeGroupSnapshotResponse, Refused> {
+        answer(self.groups.create_volume_group_snapshot(Request::new(request)).await)
+    }
+
+    /// `GetVolumeGroupSnapshot`.
+    pub async fn get_group_snapshot(
+        &self,
+        request: GetVolumeGroupSnapshotRequest,
+    ) -> Result<GetVolumeGroupSnapshotResponse, Refused> {
+        answer(self.groups.get_volume_group_snapshot(Request::new(request)).await)
+    }
+
+    /// `DeleteVolumeGroupSnapshot`.
+    pub async fn delete_group_snapshot(
+        &self,
+        request: DeleteVolumeGroupSnapshotRequest,
+    ) -> Result<DeleteVolumeGroupSnapshotResponse, Refused> {
+        answer(self.groups.delete_volume_group_snapshot(Request::new(request)).await)
     }
 
     /// `GetCapacity`.

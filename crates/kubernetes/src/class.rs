@@ -18,6 +18,14 @@ const OF_SNAPSHOTS: [&str; 4] = [
     "snapshotter-list-secret-namespace",
 ];
 
+/// The keys of Kubernetes' own in a class of group snapshots.
+const OF_GROUPS: [&str; 4] = [
+    "group-snapshotter-secret-name",
+    "group-snapshotter-secret-namespace",
+    "group-snapshotter-get-secret-name",
+    "group-snapshotter-get-secret-namespace",
+];
+
 /// What a secret of a class is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -112,6 +120,11 @@ pub fn of_driver(parameters: &Words) -> Result<Words, String> {
 /// An error, in words, for a key that claims to be Kubernetes' own and is not known.
 pub fn of_snapshots(parameters: &Words) -> Result<Words, String> {
     without_own(parameters, |key| OF_SNAPSHOTS.iter().any(|known| own_key(known) == key))
+}
+
+/// The parameters of a class of group snapshots that are for the driver. An error as of [`of_driver`].
+pub fn of_groups(parameters: &Words) -> Result<Words, String> {
+    without_own(parameters, |key| OF_GROUPS.iter().any(|known| own_key(known) == key))
 }
 
 fn without_own(parameters: &Words, is_known: impl Fn(&str) -> bool) -> Result<Words, String> {
@@ -254,6 +267,9 @@ mod tests {
         assert!(of_snapshots(&unknown).is_err());
         let own = words(&[("csi.storage.k8s.io/snapshotter-secret-name", "a"), ("speed", "2")]);
         assert_eq!(of_snapshots(&own).unwrap(), words(&[("speed", "2")]));
+        assert!(of_groups(&own).is_err(), "a key of another kind of class");
+        let own = words(&[("csi.storage.k8s.io/group-snapshotter-secret-name", "a")]);
+        assert_eq!(of_groups(&own).unwrap(), Words::new());
         assert!(for_driver(&unknown, &claim(), "pvc-1").unwrap_err().contains("frobnicate"));
     }
 

@@ -49,6 +49,8 @@ pub enum Due {
     },
     /// It is said to be there, with this id.
     LookUp(String),
+    /// It is ready, and the word that it is being cut is still there: who cut it did not come to take that away.
+    Settle,
     /// The object may go, and before it the snapshot of this id, if there is one.
     Delete(Option<String>),
 }
@@ -69,7 +71,10 @@ pub fn due(content: &DynamicObject) -> Due {
         };
     }
     if status["readyToUse"] == true {
-        return Due::Nothing;
+        return match content.annotations().contains_key(BEING_CUT) {
+            true => Due::Settle,
+            false => Due::Nothing,
+        };
     }
     match (given, text(&spec["source"]["volumeHandle"]), owner) {
         (Some(id), _, _) => Due::LookUp(id),
@@ -191,10 +196,26 @@ mod tests {
         let given = |it: &mut Value| it["spec"]["source"] = json!({"snapshotHandle": "default/s"});
         let id = || "default/s".to_owned();
         type Change<'a> = &'a dyn Fn(&mut Value);
-        let cases: [(&str, Change<'_>, Due); 14] = [
+        let cases: [(&str, Change<'_>, Due); 16] = [
             ("it is new", &|_| {}, cut()),
             ("it failed", &|it| it["status"] = json!({"readyToUse": false}), cut()),
             ("it is ready", &|it| it["status"] = json!({"readyToUse": true}), Due::Nothing),
+            (
+                "it is ready, and who cut it was killed before saying that it is done",
+                &|it| {
+                    it["status"] = json!({"readyToUse": true});
+                    it["metadata"]["annotations"][BEING_CUT] = json!("yes");
+                },
+                Due::Settle,
+            ),
+            (
+                "the same, and it may go otherwise",
+                &|it| {
+                    deleting(it);
+                    it["metadata"]["annotations"][BEING_CUT] = json!("yes");
+                },
+                Due::Settle,
+            ),
             (
                 "it is not bound",
                 &|it| it["spec"]["volumeSnapshotRef"]["uid"] = json!(""),

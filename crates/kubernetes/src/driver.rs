@@ -70,6 +70,24 @@ pub trait Driver: Send + Sync + 'static {
         secrets: Secrets,
     ) -> impl Future<Output = Result<(), Refusal>> + Send;
 
+    /// `CreateVolumeGroupSnapshot`.
+    fn cut_group(&self, wanted: GroupToCut) -> impl Future<Output = Result<Group, Refusal>> + Send;
+
+    /// `GetVolumeGroupSnapshot`; `None` when there is none of this id. `members` are the ids of its snapshots.
+    fn group(
+        &self,
+        id: &str,
+        members: &[String],
+    ) -> impl Future<Output = Result<Option<Group>, Refusal>> + Send;
+
+    /// `DeleteVolumeGroupSnapshot`, with the ids of its snapshots.
+    fn delete_group(
+        &self,
+        id: &str,
+        members: &[String],
+        secrets: Secrets,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send;
+
     /// `DeleteVolume`.
     fn delete(
         &self,
@@ -192,6 +210,32 @@ pub struct Cut {
     pub is_ready: bool,
     /// The id of the group that it was cut with.
     pub group: Option<String>,
+}
+
+/// Snapshots of several volumes that are to be cut at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupToCut {
+    /// The same name is the same group.
+    pub name: String,
+    /// The ids of the volumes.
+    pub volumes: Vec<String>,
+    /// What its class says to the driver.
+    pub parameters: Words,
+    /// Its secrets.
+    pub secrets: Secrets,
+}
+
+/// Snapshots that were cut at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Its id.
+    pub id: String,
+    /// When they were cut, since 1970.
+    pub nanoseconds: i64,
+    /// Volumes can be made from all of them.
+    pub is_ready: bool,
+    /// Each with the id of its volume.
+    pub members: Vec<(String, Cut)>,
 }
 
 /// Secrets by their keys. They are in no text of ours.

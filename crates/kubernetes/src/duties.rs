@@ -9,11 +9,12 @@ use crate::interface::Interface;
 use crate::queue::{self, Next, Pace};
 use crate::volume::{PROVISIONED_BY, may_be_here};
 use crate::watch::{self, Key};
-use crate::{claims, health, lease, reclaim, snapshot, taint};
-use futures::StreamExt;
+use crate::{claims, group_snapshot, health, lease, reclaim, snapshot, taint};
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
-use kube::api::Api;
+use kube::api::{Api, DynamicObject};
+use kube::core::ApiResource;
 use kube::runtime::reflector;
 use kube::{Client, ResourceExt};
 use std::collections::HashMap;
@@ -131,21 +132,38 @@ async fn run<D: Driver>(driver: Arc<D>, client: Client, node: Option<String>) {
     }
 }
 
-/// Cuts and deletes snapshots, which only CSI has.
+/// Cuts and deletes snapshots, and groups of them, which only CSI has.
 async fn snapshot<D: Driver>(context: Arc<Context<D>>) {
     if *context.driver.interface() != Interface::Csi {
         return std::future::pending().await;
     }
+    let single = {
+        let context = context.clone();
+        queue::run(contents(&context, &snapshot::kind()), PACE, move |name: String| {
+            let context = context.clone();
+            async move { snapshot::serve(&context, &name).await }
+        })
+    };
+    let groups = queue::run(contents(&context, &group_snapshot::kind()), PACE, {
+        move |name: String| {
+            let context = context.clone();
+            async move { group_snapshot::serve(&context, &name).await }
+        }
+    });
+    futures::future::join(single, groups).await;
+}
+
+/// The names of the driver's contents of this kind that may be this node's, each time one of them changes.
+fn contents<D: Driver>(
+    context: &Context<D>,
+    kind: &ApiResource,
+) -> impl Stream<Item = String> + Send + use<D> {
     let (name, here) = (context.driver.name().to_owned(), context.node.clone());
-    let contents = watch::names(snapshot::contents(&context.client), move |found| {
+    let api: Api<DynamicObject> = Api::all_with(context.client.clone(), kind);
+    watch::names(api, move |found| {
         found.data["spec"]["driver"] == *name
             && content::place(found.labels(), here.as_deref()) != Place::Elsewhere
-    });
-    queue::run(contents, PACE, move |name: String| {
-        let context = context.clone();
-        async move { snapshot::serve(&context, &name).await }
     })
-    .await;
 }
 
 /// Tells the room on this node, where that is a pod's and the driver's volumes are the node's. The scheduler

@@ -41,6 +41,12 @@ pub(crate) enum Reason {
     SnapshotLookUpFailed,
     /// One was not deleted.
     SnapshotDeleteError,
+    /// The snapshots of a group were not cut.
+    GroupSnapshotCreationFailed,
+    /// A group that is said to be there was not found.
+    GroupSnapshotLookUpFailed,
+    /// One was not deleted.
+    GroupSnapshotDeleteError,
 }
 
 impl Reason {
@@ -75,17 +81,41 @@ impl Reason {
                 (EventType::Warning, "SnapshotContentCheckandUpdateFailed", "Snapshot")
             }
             Reason::SnapshotDeleteError => (EventType::Warning, "SnapshotDeleteError", "Snapshot"),
+            Reason::GroupSnapshotCreationFailed => {
+                (EventType::Warning, "GroupSnapshotCreationFailed", "Snapshot")
+            }
+            Reason::GroupSnapshotLookUpFailed => {
+                (EventType::Warning, "GroupSnapshotContentCheckandUpdateFailed", "Snapshot")
+            }
+            Reason::GroupSnapshotDeleteError => {
+                (EventType::Warning, "GroupSnapshotDeleteError", "Snapshot")
+            }
         }
     }
 }
 
 impl Reason {
+    /// True where something was not deleted.
+    pub(crate) fn is_of_deletion(self) -> bool {
+        use Reason::{GroupSnapshotDeleteError, SnapshotDeleteError, VolumeFailedDelete};
+        matches!(self, VolumeFailedDelete | SnapshotDeleteError | GroupSnapshotDeleteError)
+    }
+
     /// What is said of a snapshot that failed for this reason.
     pub(crate) fn about_snapshot(self, failure: &str) -> String {
         match self {
             Reason::SnapshotDeleteError => format!("Failed to delete snapshot: {failure}"),
             Reason::SnapshotLookUpFailed => {
                 format!("Failed to check and update snapshot content: {failure}")
+            }
+            Reason::GroupSnapshotDeleteError => {
+                format!("Failed to delete group snapshot: {failure}")
+            }
+            Reason::GroupSnapshotLookUpFailed => {
+                format!("Failed to check and update group snapshot content: {failure}")
+            }
+            Reason::GroupSnapshotCreationFailed => {
+                format!("Failed to create group snapshot: {failure}")
             }
             _ => format!("Failed to create snapshot: {failure}"),
         }

@@ -63,6 +63,12 @@ pub(crate) fn kind(kind: &str) -> ApiResource {
     ApiResource::from_gvk(&GroupVersionKind::gvk(SNAPSHOTS, "v1", kind))
 }
 
+/// A kind of the group snapshots' group.
+pub(crate) fn group_kind(kind: &str) -> ApiResource {
+    const GROUP_SNAPSHOTS: &str = "groupsnapshot.storage.k8s.io";
+    ApiResource::from_gvk(&GroupVersionKind::gvk(GROUP_SNAPSHOTS, "v1", kind))
+}
+
 async fn snapshot(
     client: &Client,
     namespace: &str,

@@ -57,7 +57,7 @@ pub fn snapshot_definitions() -> Outcome<Vec<PathBuf>> {
     let directory = Path::new(directory.trim()).join("config/crd");
     let files = fs::read_dir(&directory).map_err(|error| failed("read", &directory, &error))?;
     let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let of_snapshots = |path: &PathBuf| name(path).starts_with("snapshot.storage.k8s.io_");
+    let of_snapshots = |path: &PathBuf| name(path).contains("snapshot.storage.k8s.io_");
     Ok(files.flatten().map(|file| file.path()).filter(of_snapshots).collect())
 }
 

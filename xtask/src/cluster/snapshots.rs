@@ -28,6 +28,7 @@ impl Snapshots {
         controller.arg(format!("--kubeconfig={KUBECONFIG}"));
         // As it is, it asks for so little in a second that a hundred snapshots take minutes.
         controller.args(["--kube-api-qps=100", "--kube-api-burst=200"]);
+        controller.arg("--feature-gates=CSIVolumeGroupSnapshot=true");
         let controller = controller.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         let cannot = |error| failed("run", Path::new("snapshot-controller"), &error);
         Ok(Snapshots { controller: controller.map_err(cannot)?, _programs: programs })

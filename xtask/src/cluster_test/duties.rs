@@ -1,14 +1,16 @@
 //! What volumes of claims go through on a cluster after they are made: growing, other attributes, snapshots,
-//! copies, raw devices.
+//! also of several at one moment, copies, raw devices.
 //! Who does that for the drivers, Becket itself or the official sidecars, is the caller's choice.
 
-use super::waiting::{TIMEOUT, becomes};
+use super::waiting::{TIMEOUT, becomes, comes};
 use crate::cluster::{Cluster, Snapshots};
 use crate::run::{Failed, Outcome};
 
 const CLAIM: &str = include_str!("duties.yaml");
 const SNAPSHOT: &str = include_str!("snapshot.yaml");
 const COPIES: &str = include_str!("copies.yaml");
+const GROUP: &str = include_str!("groups.yaml");
+const MEMBER: &str = include_str!("member.yaml");
 
 /// A cluster whose drivers are served, and that knows snapshots.
 pub struct Duties<'a> {
@@ -32,6 +34,7 @@ impl<'a> Duties<'a> {
         self.recovers_from_too_much()?;
         self.is_modified()?;
         self.is_snapshot_and_copied()?;
+        self.is_snapshot_in_a_group()?;
         self.delete_all()
     }
 
@@ -125,6 +128,36 @@ impl<'a> Duties<'a> {
             true => Ok(()),
             false => Err(Failed::new(format!("the copies hold `{found}`"))),
         }
+    }
+
+    /// Takes snapshots of the claim and of its clone at one moment, makes a volume of one, and deletes the group.
+    fn is_snapshot_in_a_group(&self) -> Outcome {
+        self.kubectl(&["label", "pvc/grows", "pvc/cloned", "group=both"])?;
+        self.cluster.apply(GROUP)?;
+        let ready = "--for=jsonpath={.status.readyToUse}=true";
+        self.kubectl(&["wait", "volumegroupsnapshot/both", ready, TIMEOUT])?;
+        self.inside("grows", "echo newer > /data/file && sync")?;
+        let member = comes("snapshot of the claim as one of a group", || self.member())?;
+        self.kubectl(&["wait", &format!("volumesnapshot/{member}"), ready, TIMEOUT])?;
+        self.cluster.apply(&MEMBER.replace("SNAPSHOT", &member))?;
+        self.becomes_ready("member")?;
+        let found = self.inside("member", "cat /data/file")?;
+        if found != "new\n" {
+            return Err(Failed::new(format!("what is made of a group's snapshot holds `{found}`")));
+        }
+        self.kubectl(&["delete", "pod/member", "pvc/member", TIMEOUT])?;
+        self.kubectl(&["delete", "volumegroupsnapshot/both", TIMEOUT])?;
+        self.kubectl(&["wait", "--for=delete", "volumegroupsnapshotcontents", "--all", TIMEOUT])?;
+        self.kubectl(&["delete", "volumegroupsnapshotclass/groups", TIMEOUT]).map(drop)
+    }
+
+    /// The snapshot of the claim that is a group's.
+    fn member(&self) -> Outcome<Option<String>> {
+        let words = "-o=jsonpath={range .items[*]}{.metadata.name} \
+                     {.spec.source.persistentVolumeClaimName} {.status.volumeGroupSnapshotName}{\"\\n\"}{end}";
+        let found = self.kubectl(&["get", "volumesnapshots", words])?;
+        let name = found.lines().find_map(|line| line.strip_suffix(" grows both"));
+        Ok(name.map(str::to_owned))
     }
 
     /// The claim goes before its snapshot, as people do it.

@@ -12,7 +12,7 @@ const SIDECARS: [(&str, &[&str]); 3] = [
     // As on a real node: each makes the volumes of its own.
     ("csi-provisioner", &["--node-deployment", "--extra-create-metadata"]),
     ("csi-resizer", &[]),
-    ("csi-snapshotter", &[]),
+    ("csi-snapshotter", &["--feature-gates=CSIVolumeGroupSnapshot=true"]),
 ];
 
 /// Sidecars that run as processes of the cluster's node, as long as this value is there.

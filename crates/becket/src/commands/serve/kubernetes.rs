@@ -1,26 +1,24 @@
 //! The duties of Becket's own drivers: what becket-kubernetes asks, as calls of the CSI services.
 
+mod messages;
+
 use crate::args::serve::ServeArgs;
 use becket_csi::driver::Driver as Csi;
-use becket_csi::local::{Going, Local, Refused};
-use becket_csi::protocol::csi::volume_capability::access_mode::Mode as AccessMode;
-use becket_csi::protocol::csi::volume_capability::{
-    AccessMode as Access, AccessType, BlockVolume, MountVolume,
-};
-use becket_csi::protocol::csi::volume_content_source::{SnapshotSource, Type, VolumeSource};
+use becket_csi::local::{Going, Local};
 use becket_csi::protocol::csi::{
     CapacityRange, ControllerExpandVolumeRequest, ControllerGetVolumeRequest,
     ControllerListVolumeHealthRequest, ControllerModifyVolumeRequest, CreateSnapshotRequest,
-    CreateVolumeRequest, DeleteSnapshotRequest, DeleteVolumeRequest, GetCapacityRequest,
-    GetSnapshotRequest, Snapshot, Topology, TopologyRequirement, Volume, VolumeCapability,
-    VolumeContentSource, VolumeHealth,
+    CreateVolumeGroupSnapshotRequest, CreateVolumeRequest, DeleteSnapshotRequest,
+    DeleteVolumeGroupSnapshotRequest, DeleteVolumeRequest, GetCapacityRequest, GetSnapshotRequest,
+    GetVolumeGroupSnapshotRequest, Topology, TopologyRequirement, VolumeHealth,
 };
 use becket_kubernetes::driver::{
-    Code, Cut, Driver, Form, Grown, Made, Mode, Refusal, Secrets, Source, ToCut, Use, Wanted, Words,
+    Cut, Driver, Group, GroupToCut, Grown, Made, Refusal, Secrets, ToCut, Wanted, Words,
 };
 use becket_kubernetes::duties;
 use becket_kubernetes::interface::{self, FLEXVOLUME, Interface};
 use futures::FutureExt;
+use messages::{capability, content, cut, group, made, refusal, some, there};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -117,10 +115,7 @@ impl Driver for Own {
             mutable_parameters: wanted.attributes.into_iter().collect(),
         };
         let answer = self.local.create_volume(request).await.map_err(refusal)?;
-        answer.volume.map(made).ok_or_else(|| Refusal {
-            code: Code::INTERNAL,
-            message: "the answer has no volume".to_owned(),
-        })
+        some(answer.volume.map(made), "volume")
     }
 
     async fn expand(&self, id: &str, bytes: u64, secrets: Secrets) -> Result<Grown, Refusal> {
@@ -171,10 +166,7 @@ impl Driver for Own {
             ..CreateSnapshotRequest::default()
         };
         let answer = self.local.create_snapshot(request).await.map_err(refusal)?;
-        answer.snapshot.map(cut).ok_or_else(|| Refusal {
-            code: Code::INTERNAL,
-            message: "the answer has no snapshot".to_owned(),
-        })
+        some(answer.snapshot.map(cut), "snapshot")
     }
 
     async fn snapshot(&self, id: &str) -> Result<Option<Cut>, Refusal> {
@@ -188,6 +180,41 @@ impl Driver for Own {
         let secrets = secrets.0.into_iter().collect();
         let request = DeleteSnapshotRequest { snapshot_id: id.to_owned(), secrets };
         self.local.delete_snapshot(request).await.map(drop).map_err(refusal)
+    }
+
+    async fn cut_group(&self, wanted: GroupToCut) -> Result<Group, Refusal> {
+        let request = CreateVolumeGroupSnapshotRequest {
+            name: wanted.name,
+            source_volume_ids: wanted.volumes,
+            secrets: wanted.secrets.0.into_iter().collect(),
+            parameters: wanted.parameters.into_iter().collect(),
+        };
+        let answer = self.local.create_group_snapshot(request).await.map_err(refusal)?;
+        some(answer.group_snapshot.map(group), "group snapshot")
+    }
+
+    async fn group(&self, id: &str, members: &[String]) -> Result<Option<Group>, Refusal> {
+        let request = GetVolumeGroupSnapshotRequest {
+            group_snapshot_id: id.to_owned(),
+            snapshot_ids: members.to_owned(),
+            ..GetVolumeGroupSnapshotRequest::default()
+        };
+        let found = there(self.local.get_group_snapshot(request).await)?;
+        Ok(found.and_then(|answer| answer.group_snapshot).map(group))
+    }
+
+    async fn delete_group(
+        &self,
+        id: &str,
+        members: &[String],
+        secrets: Secrets,
+    ) -> Result<(), Refusal> {
+        let request = DeleteVolumeGroupSnapshotRequest {
+            group_snapshot_id: id.to_owned(),
+            snapshot_ids: members.to_owned(),
+            secrets: secrets.0.into_iter().collect(),
+        };
+        self.local.delete_group_snapshot(request).await.map(drop).map_err(refusal)
     }
 
     async fn delete(&self, id: &str, secrets: Secrets) -> Result<(), Refusal> {
@@ -213,74 +240,5 @@ impl Own {
     fn topology(&self) -> Option<Topology> {
         let segments = self.local.segments();
         (!segments.is_empty()).then(|| Topology { segments: segments.into_iter().collect() })
-    }
-}
-
-/// The answer, or `None` where there is no such thing.
-fn there<T>(answered: Result<T, Refused>) -> Result<Option<T>, Refusal> {
-    match answered.map_err(refusal) {
-        Ok(found) => Ok(Some(found)),
-        Err(refusal) if refusal.code == Code::NOT_FOUND => Ok(None),
-        Err(refusal) => Err(refusal),
-    }
-}
-
-fn cut(snapshot: Snapshot) -> Cut {
-    let time = snapshot.creation_time.unwrap_or_default();
-    let nanoseconds = time.seconds.saturating_mul(1_000_000_000);
-    Cut {
-        id: snapshot.snapshot_id,
-        bytes: snapshot.size_bytes,
-        nanoseconds: nanoseconds.saturating_add(i64::from(time.nanos)),
-        is_ready: snapshot.ready_to_use,
-        group: Some(snapshot.group_snapshot_id).filter(|group| !group.is_empty()),
-    }
-}
-
-fn refusal(refused: Refused) -> Refusal {
-    Refusal { code: Code(refused.code), message: refused.message }
-}
-
-fn capability(wanted: &Use) -> VolumeCapability {
-    let mode = match wanted.mode {
-        Mode::OneNode => AccessMode::SingleNodeMultiWriter,
-        Mode::OnePod => AccessMode::SingleNodeSingleWriter,
-        Mode::ReadByMany => AccessMode::MultiNodeReaderOnly,
-        Mode::WrittenByMany => AccessMode::MultiNodeMultiWriter,
-    };
-    let form = match &wanted.form {
-        Form::Block => AccessType::Block(BlockVolume {}),
-        Form::Mounted { filesystem, flags } => AccessType::Mount(MountVolume {
-            fs_type: filesystem.clone(),
-            mount_flags: flags.clone(),
-            ..MountVolume::default()
-        }),
-    };
-    VolumeCapability { access_mode: Some(Access { mode: mode as i32 }), access_type: Some(form) }
-}
-
-fn content(source: Source) -> VolumeContentSource {
-    let r#type = match source {
-        Source::Snapshot(snapshot_id) => Type::Snapshot(SnapshotSource { snapshot_id }),
-        Source::Volume(volume_id) => Type::Volume(VolumeSource { volume_id }),
-    };
-    VolumeContentSource { r#type: Some(r#type) }
-}
-
-fn made(volume: Volume) -> Made {
-    let source = volume.content_source.and_then(|source| source.r#type);
-    Made {
-        id: volume.volume_id,
-        bytes: u64::try_from(volume.capacity_bytes).unwrap_or(0),
-        context: volume.volume_context.into_iter().collect(),
-        topologies: volume
-            .accessible_topology
-            .into_iter()
-            .map(|topology| topology.segments.into_iter().collect())
-            .collect(),
-        source: source.map(|source| match source {
-            Type::Snapshot(SnapshotSource { snapshot_id }) => Source::Snapshot(snapshot_id),
-            Type::Volume(VolumeSource { volume_id }) => Source::Volume(volume_id),
-        }),
     }
 }
