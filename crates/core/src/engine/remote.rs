@@ -10,11 +10,12 @@ use crate::pool::Pool;
 use crate::record::VolumeRecord;
 use crate::target::Target;
 use crate::{Error, Kind, Name, Result};
-use becket_sys::loop_device;
+use becket_sys::beneath::Dir;
 use becket_sys::mountinfo::{self, Entry};
 use becket_sys::point::Point;
-use becket_sys::{Errno, mount, rpc};
+use becket_sys::{Errno, loop_device, mount, rpc, space};
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -190,7 +191,7 @@ impl Engine {
 /// True when the server has forgotten what is mounted at the path. It is asked, so this is for expendable
 /// processes.
 pub(super) fn is_stale(path: &Path) -> bool {
-    let opened = becket_sys::beneath::Dir::open(path);
-    // Names are asked for as well: what was opened before is known without the server.
-    matches!(opened.and_then(|dir| dir.names()), Err(error) if error.errno == Errno::STALE)
+    // Its space, because what was opened or listed before is known without the server.
+    let asked = Dir::open(path).and_then(|dir| space::of(dir.as_fd(), path));
+    matches!(asked, Err(error) if error.errno == Errno::STALE)
 }
