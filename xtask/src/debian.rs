@@ -6,33 +6,94 @@ use crate::kept::{self, run};
 use crate::run::{Failed, Outcome, failed, is_root, made};
 use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Fetches and unpacks into the empty directory `making`: as `root` those of `packages`, and of what they
+/// Where Debian's own keys are, in every Debian.
+const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// Fetches and unpacks into the directory `making`: as `root` those of `packages`, and of what they
 /// depend on, that the host has not installed, and as `alone` each of `alone`, even where the host has it,
 /// and nothing else. Every program gets the locked file `lock` as its stdin: see [`crate::kept::ready`].
 pub fn fetch(making: &Path, packages: &[&str], alone: &[&str], lock: &File) -> Outcome {
-    let (apt, singly) = (making.join("apt"), making.join("singly"));
-    for directory in ["lists/partial", "archives/partial"] {
-        made(&apt.join(directory))?;
+    let apt = Apt::updated(making, None, lock)?;
+    if !packages.is_empty() {
+        let install = ["install", "-y", "--no-install-recommends", "--download-only"];
+        apt.get(&[&install[..], packages].concat(), lock)?;
+        unpack(&apt.directory.join("archives"), &making.join("root"), lock)?;
     }
-    made(&singly)?;
-    configure(&apt)?;
-    let get = |words: &[&str], directory: &Path| {
+    apt.download(alone, &making.join("alone"), lock)?;
+    apt.remove()
+}
+
+/// Fetches each of `packages` as the release `suite` of Debian has it, from the mirror of the host's own
+/// release, and unpacks them as `newer` in `making`; nothing that they depend on.
+pub fn fetch_newer(making: &Path, suite: &str, packages: &[&str], lock: &File) -> Outcome {
+    let own = Apt::updated(making, None, lock)?;
+    let mirror = own.mirror()?;
+    own.remove()?;
+    let source = format!("deb [signed-by={KEYS}] {mirror} {suite} main\n");
+    let apt = Apt::updated(making, Some(&source), lock)?;
+    apt.download(packages, &making.join("newer"), lock)?;
+    apt.remove()
+}
+
+/// An apt of our own, below a directory of ours.
+struct Apt {
+    directory: PathBuf,
+}
+
+impl Apt {
+    /// One whose lists are those of the host's sources, or of `source`, a line of `sources.list`.
+    fn updated(making: &Path, source: Option<&str>, lock: &File) -> Outcome<Apt> {
+        let apt = Apt { directory: making.join("apt") };
+        for directory in ["lists/partial", "archives/partial", "singly"] {
+            made(&apt.directory.join(directory))?;
+        }
+        configure(&apt.directory, source)?;
+        apt.get(&["update"], lock)?;
+        Ok(apt)
+    }
+
+    fn get(&self, words: &[&str], lock: &File) -> Outcome {
+        run(self.command().arg("-qq").args(words), lock)
+    }
+
+    fn command(&self) -> Command {
         let mut command = Command::new("apt-get");
-        command.arg("-qq").args(words).current_dir(directory).env("APT_CONFIG", apt.join("conf"));
-        run(&mut command, lock)
-    };
-    get(&["update"], &apt)?;
-    let install = ["install", "-y", "--no-install-recommends", "--download-only"];
-    get(&[&install[..], packages].concat(), &apt)?;
-    get(&[&["download"][..], alone].concat(), &singly)?;
-    unpack(&apt.join("archives"), &making.join("root"), lock)?;
-    unpack(&singly, &making.join("alone"), lock)?;
-    [apt, singly].iter().try_for_each(|directory| {
+        let directory = self.directory.join("singly");
+        command.current_dir(directory).env("APT_CONFIG", self.directory.join("conf"));
+        command
+    }
+
+    /// Fetches these packages and no others, and unpacks them into `directory`.
+    fn download(&self, packages: &[&str], directory: &Path, lock: &File) -> Outcome {
+        if packages.is_empty() {
+            return Ok(());
+        }
+        self.get(&[&["download"][..], packages].concat(), lock)?;
+        unpack(&self.directory.join("singly"), directory, lock)
+    }
+
+    /// Where the host gets Debian's packages from.
+    fn mirror(&self) -> Outcome<String> {
+        let list = ["indextargets", "--format", "$(LABEL)|$(REPO_URI)", "Created-By: Packages"];
+        let listed = self
+            .command()
+            .args(list)
+            .output()
+            .map_err(|error| failed("run", Path::new("apt-get"), &error))?;
+        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let mirror = listed.lines().find_map(|line| line.strip_prefix("Debian|"));
+        mirror
+            .map(str::to_owned)
+            .ok_or_else(|| Failed::new("this system's packages are not Debian's"))
+    }
+
+    fn remove(self) -> Outcome {
+        let directory = &self.directory;
         fs::remove_dir_all(directory).map_err(|error| failed("remove", directory, &error))
-    })
+    }
 }
 
 /// Adds to a key what of these packages the host has installed, because that is not fetched.
@@ -47,8 +108,9 @@ pub fn hash_installed(packages: &[&str], hasher: &mut impl Hasher) -> Outcome {
     Ok(())
 }
 
-/// A configuration of apt: the host's proxies and the like, but none of its hooks, which act on the host.
-fn configure(apt: &Path) -> Outcome {
+/// A configuration of apt: the host's proxies and the like, but none of its hooks, which act on the host,
+/// nor of the indexes that other programs wish for.
+fn configure(apt: &Path, source: Option<&str>) -> Outcome {
     let host = Command::new("apt-config")
         .arg("dump")
         .output()
@@ -57,6 +119,7 @@ fn configure(apt: &Path) -> Outcome {
     let mut text: String = host
         .lines()
         .filter(|line| line.starts_with("Acquire::"))
+        .filter(|line| !line.starts_with("Acquire::IndexTargets"))
         .flat_map(|line| [line, "\n"])
         .collect();
     let shown = apt.display();
@@ -66,6 +129,13 @@ fn configure(apt: &Path) -> Outcome {
          Dir::Cache::pkgcache \"\";\nDir::Cache::srcpkgcache \"\";\n\
          Acquire::Retries \"3\";\nDebug::NoLocking \"1\";\nAPT::Sandbox::User \"\";\nAcquire::Languages \"none\";\n"
     ));
+    if let Some(source) = source {
+        let path = apt.join("sources.list");
+        fs::write(&path, source).map_err(|error| failed("write", &path, &error))?;
+        text.push_str(&format!(
+            "Dir::Etc::sourcelist \"{shown}/sources.list\";\nDir::Etc::sourceparts \"/dev/null\";\n"
+        ));
+    }
     let path = apt.join("conf");
     fs::write(&path, text).map_err(|error| failed("write", &path, &error))
 }

@@ -1,7 +1,8 @@
 //! `cargo xtask guest`: a command run as root under a guest kernel that has what the host's may lack:
 //! device-mapper, NFS client and server, project quotas, the right to grow a mounted ext4.
 //!
-//! The kernel is Debian's `user-mode-linux`: a program like any other, which needs neither KVM nor root.
+//! The kernel is Debian's `user-mode-linux`: a program like any other, which needs neither KVM nor root. It
+//! is that of a newer release than the host's where that can be had, for speed: see `guest/packages.rs`.
 //! The guest's root is memory over the packages that its tests call over the host's own root: all files
 //! of the host are there, and what is written is gone afterwards.
 
@@ -18,7 +19,7 @@ use crate::run::{Failed, Outcome, cargo, root};
 use crate::setup;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -26,6 +27,9 @@ use std::time::Duration;
 const TIMED_OUT: u8 = 124;
 const BROKEN: u8 = 125;
 const IMPOSSIBLE: u8 = 77;
+
+/// How long a guest may take that does nothing.
+const BOOT: Duration = Duration::from_secs(60);
 
 /// How a guest is made.
 #[derive(Debug, Clone)]
@@ -116,9 +120,20 @@ impl From<Failed> for NoGuest {
 pub fn run(options: &Options, command: &[OsString], output: Output) -> Result<Ended, NoGuest> {
     host::check()?;
     let program = program()?;
-    let tree = tree::ready()?;
+    let tree = tree::ready(|tree| boots(&program, tree))?;
     let settings = settings::text(options, command, &program, &tree.path)?;
     boot::run(&program, &settings, options.timeout, output)
+}
+
+/// Boots a guest of this tree, to see whether it can be.
+fn boots(program: &Path, tree: &Path) -> Outcome {
+    let settings = settings::text(&Options::default(), &["true".into()], program, tree);
+    let ended = settings.and_then(|text| boot::run(program, &text, BOOT, Output::Kept));
+    match ended {
+        Ok(ended) if ended.status == 0 => Ok(()),
+        Ok(ended) => Err(Failed::new(format!("`true` ended with exit status {}", ended.status))),
+        Err(reason) => Err(Failed::new(reason.to_string())),
+    }
 }
 
 /// The program that is on both sides of the guest's kernel, built.

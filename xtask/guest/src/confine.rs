@@ -124,11 +124,15 @@ fn kernel(settings: &Settings) -> Result<std::process::ExitStatus> {
         .env_clear()
         .env("LD_PRELOAD", settings.tree.join("shim.so"))
         .env("TMPDIR", "/dev/shm")
-        .current_dir("/")
+        // A kernel of a newer system finds that system's C library from here.
+        .current_dir(&settings.tree)
         .arg0("linux.uml")
         .arg(format!("mem={}", settings.memory))
         .args(["root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro"])
         .args(["quiet", "loglevel=3", "noreboot", "ssl=null", "con=null", "con0=null,fd:2"])
+        // Not through ptrace where that kernel can do without. A process of the guest might then reach all
+        // memory of the guest, but nothing that the guest itself cannot.
+        .arg("seccomp=auto")
         .arg(format!("con1=null,fd:{}", stdout.as_raw_fd()))
         .arg(format!("con2=null,fd:{}", stderr.as_raw_fd()))
         .args(["umid=guest", "uml_dir=/dev/guest"])
