@@ -32,6 +32,7 @@ pub mod interface;
 mod lease;
 pub mod modification;
 mod modify;
+pub mod pools;
 mod provision;
 pub mod queue;
 pub mod reclaim;

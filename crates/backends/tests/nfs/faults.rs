@@ -2,7 +2,7 @@
 
 use super::server::must;
 use super::*;
-use becket_core::engine::Publication;
+use becket_core::engine::{Expected, NewPool, Publication};
 use becket_core::record::PoolRecord;
 use becket_core::{Error, Kind};
 use becket_sys::{Errno, mountinfo};
@@ -188,6 +188,24 @@ fn a_stale_mount_is_mended_by_the_next_publication() {
     }
     engine.unstage(&pool.name, &named("v"), &node.target("staged")).unwrap();
     assert_eq!(mounts_below(&node.root()), 0);
+}
+
+#[test]
+fn an_empty_export_is_no_new_pool_where_one_is_expected() {
+    let Some(server) = Server::start() else { return };
+    let (directory, share) = server.directory();
+    let (maker, other) = (Node::new(), Node::new());
+    let expecting = |expected| NewPool { expected, ..pool_at(&share, &[]) };
+    let existing = expecting(Expected::Existing);
+    refused(|| other.engine().create_pool(&existing), Kind::Unavailable, "holds no pool");
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0, "something was made");
+    let made = maker.engine().create_pool(&pool_at(&share, &[])).unwrap();
+    let wrong = expecting(Expected::This(uuid::Uuid::nil()));
+    refused(|| other.engine().create_pool(&wrong), Kind::Conflict, "another pool");
+    assert!(other.engine().pools().unwrap().is_empty(), "a wrong pool is known from then on");
+    let right = expecting(Expected::This(made.uuid));
+    assert_eq!(other.engine().create_pool(&right).unwrap().uuid, made.uuid);
+    assert_eq!(other.engine().create_pool(&existing).unwrap().uuid, made.uuid);
 }
 
 #[test]

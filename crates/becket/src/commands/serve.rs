@@ -5,7 +5,7 @@ pub(super) mod kubernetes;
 use crate::args::Global;
 use crate::args::serve::{ServeArgs, Switch};
 use crate::install;
-use becket_core::engine::NewPool;
+use becket_core::engine::{Expected, NewPool};
 use becket_core::pool::State;
 use becket_core::{Engine, Error, Kind, Result};
 use becket_csi::driver::Driver;
@@ -43,7 +43,8 @@ pub(super) fn run(global: &Global, arguments: &ServeArgs) -> Result<()> {
     let state = install::real(&global.state_dir);
     let engine = || engine(&state);
     for pool in &arguments.nfs_pools {
-        keep_known(engine(), pool.pool());
+        // Whoever makes pools on servers, it is not a node that may see an empty share.
+        keep_known(engine(), pool.pool(), || Ok(Expected::Existing));
     }
     let beside: Beside<'_> = &|local, end| kubernetes::duties(local, arguments, end);
     serve::run(&settings, engine, (arguments.kubernetes == Switch::On).then_some(beside))
@@ -57,11 +58,19 @@ pub(super) fn engine(state: &Path) -> Engine {
 }
 
 /// Makes a pool known on this node, in a thread of its own: its server may answer later, and volumes of other
-/// pools do not wait for that.
-pub(super) fn keep_known(engine: Engine, pool: NewPool) {
+/// pools do not wait for that. `expected` is asked before each attempt.
+pub(super) fn keep_known(
+    engine: Engine,
+    pool: NewPool,
+    expected: impl Fn() -> Result<Expected> + Send + 'static,
+) {
+    let attempt = move |pool: &NewPool| {
+        let pool = NewPool { expected: expected()?, ..pool.clone() };
+        engine.create_pool(&pool).map(drop)
+    };
     std::thread::spawn(move || {
         let mut pause = PAUSE;
-        while let Err(error) = engine.create_pool(&pool) {
+        while let Err(error) = attempt(&pool) {
             log::warn!("pool `{}` is not usable yet: {error}", pool.name);
             std::thread::sleep(pause);
             pause = LONGEST_PAUSE.min(pause * 2);

@@ -38,7 +38,7 @@ pub use create::NewVolume;
 pub use health::{Complaint, Severity};
 pub use inline::INLINE;
 pub use mount::{ON_UNMOUNT, Publication, Staging};
-pub use pools::NewPool;
+pub use pools::{Expected, NewPool};
 pub use ranges::{BLOCK, Range, Ranges};
 pub use reconcile::{Finding, Outcome};
 pub use share::Share;

@@ -29,6 +29,22 @@ pub struct NewPool {
     pub trash_retention: Option<Duration>,
     /// What its backend wants to know.
     pub parameters: BTreeMap<String, String>,
+    /// What is known of it, for pools on servers.
+    #[serde(default)]
+    pub expected: Expected,
+}
+
+/// What is known of a pool on a server before its server is asked. A share may show another directory than usual
+/// for a while, above all an empty one, when its own disk is not mounted yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Expected {
+    /// Nothing: there may be a pool or none.
+    #[default]
+    Nothing,
+    /// It is there: none is made.
+    Existing,
+    /// It is there and has this identity.
+    This(Uuid),
 }
 
 impl NewPool {
@@ -41,6 +57,7 @@ impl NewPool {
             overcommit: None,
             trash_retention: None,
             parameters: BTreeMap::new(),
+            expected: Expected::Nothing,
         }
     }
 }
@@ -150,6 +167,11 @@ impl Engine {
     pub fn pools(&self) -> Result<Vec<(Name, Result<Pool>)>> {
         let names = self.state.pool_names()?;
         Ok(names.into_iter().map(|name| (name.clone(), self.state.open_pool(&name))).collect())
+    }
+
+    /// The identity of a pool, as this node knows it; its server is not asked.
+    pub fn pool_uuid(&self, name: &Name) -> Result<Uuid> {
+        Ok(self.state.open_pool(name)?.record.uuid)
     }
 
     /// Forgets where a pool with a path of its own is. Nothing in it is touched, and creating it again

@@ -3,7 +3,7 @@
 //! Every node that makes the pool of the same server and share adopts the same one.
 
 use super::Engine;
-use super::pools::{NewPool, adoptable, changed, new_record, read_record, refuse_filled};
+use super::pools::{Expected, NewPool, adoptable, changed, new_record, read_record, refuse_filled};
 use crate::backend::Backend;
 use crate::pool::Pool;
 use crate::record::{self, PoolRecord, Record};
@@ -51,8 +51,22 @@ impl Engine {
                 adoptable(&found, new)?;
                 found
             }
+            None if new.expected != Expected::Nothing => return Err(missing(&medium, new)),
             None => self.new_on(&medium, &way, new)?,
         };
+        if let Expected::This(uuid) = new.expected
+            && found.uuid != uuid
+        {
+            return Err(Error::new(
+                Kind::Conflict,
+                format!(
+                    "`{}` holds another pool `{}` than the one that there are volumes of",
+                    medium.path().display(),
+                    new.name
+                ),
+            )
+            .hint("is it the right server and share, and is the server's own disk mounted?"));
+        }
         if self.state.knows_pool(&new.name)? && found.uuid != way.uuid {
             return Err(Error::new(
                 Kind::Conflict,
@@ -125,6 +139,14 @@ impl Engine {
         way.dir.remove_file(PoolRecord::FILE)?;
         self.state.forget_pool(name).map(|()| true)
     }
+}
+
+fn missing(medium: &Dir, new: &NewPool) -> Error {
+    let shown = medium.path().display();
+    Error::new(Kind::Unavailable, format!("`{shown}` holds no pool `{}`", new.name)).hint(
+        "if it never was there, make it with `becket pool create` or let `becket controller` do so; \
+         otherwise, is the server's own disk mounted?",
+    )
 }
 
 /// `Denied` where the server takes root for somebody else: nothing could be given to anybody there, and

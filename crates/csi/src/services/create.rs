@@ -15,6 +15,9 @@ use becket_core::settings::Settings;
 use becket_core::{Error, Kind, Name, Result, size};
 use std::collections::HashMap;
 
+/// The word of a volume's context that says which pool it is in, for pools that several nodes know.
+pub const POOL_UUID: &str = "poolUuid";
+
 /// Makes the volume, or finds that it is there already.
 pub fn create(plugin: &Plugin, request: CreateVolumeRequest) -> Result<CreateVolumeResponse> {
     if request.name.is_empty() {
@@ -229,13 +232,20 @@ pub fn volume(plugin: &Plugin, id: &Identifier, record: &VolumeRecord) -> Volume
             OriginKind::Volume => Source::Volume(VolumeSource { volume_id: within(&origin.name) }),
         }),
     });
+    let mut context = HashMap::from([
+        ("pool".to_owned(), id.pool.to_string()),
+        ("content".to_owned(), record.content.name().to_owned()),
+    ]);
+    // On another node the pool's name might mean another pool.
+    if plugin.driver.is_shared()
+        && let Ok(uuid) = plugin.engine.pool_uuid(&id.pool)
+    {
+        context.insert(POOL_UUID.to_owned(), uuid.to_string());
+    }
     Volume {
         capacity_bytes: i64::try_from(record.size).unwrap_or(i64::MAX),
         volume_id: id.to_string(),
-        volume_context: HashMap::from([
-            ("pool".to_owned(), id.pool.to_string()),
-            ("content".to_owned(), record.content.name().to_owned()),
-        ]),
+        volume_context: context,
         content_source: source,
         accessible_topology: plugin.topologies(),
     }

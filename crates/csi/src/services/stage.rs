@@ -1,5 +1,6 @@
 //! Staging: the volume, mounted once for the node.
 
+use super::create::POOL_UUID;
 use super::{attach, share};
 use crate::capability::Capability;
 use crate::identifier::Identifier;
@@ -30,6 +31,7 @@ pub fn stage(
             .suits(plugin.driver, Content::Directory)
             .map(|()| NodeStageVolumeResponse {});
     }
+    refuse_other_pool(plugin, &request)?;
     let (id, record) = plugin.volume(&request.volume_id)?;
     fits(plugin, &id, &record, &capability, &staging)?;
     let readonly = attach::claim(plugin, &record)?.is_some_and(|claim| claim.readonly);
@@ -44,6 +46,20 @@ pub fn stage(
     };
     plugin.engine.stage_as(&id.pool, &id.name, &staging, &how)?;
     Ok(NodeStageVolumeResponse {})
+}
+
+/// `WrongState` where the volume is of another pool than the one that has its pool's name here.
+fn refuse_other_pool(plugin: &Plugin, request: &NodeStageVolumeRequest) -> Result<()> {
+    let Some(wanted) = request.volume_context.get(POOL_UUID) else { return Ok(()) };
+    let pool = plugin.identifier(&request.volume_id, "volume")?.pool;
+    if plugin.engine.pool_uuid(&pool)?.to_string() == *wanted {
+        return Ok(());
+    }
+    let words = format!("volume `{}` is of another pool `{pool}`", shown(&request.volume_id));
+    Err(Error::new(Kind::WrongState, words).hint(
+        "this node knows a pool of that name on another server or share; `becket pool delete --forget` \
+         forgets it",
+    ))
 }
 
 /// What the volume cannot be; `Conflict` where it is mounted at the place as something else already.
