@@ -105,20 +105,25 @@ fn is_for_a_populator(claim: &PersistentVolumeClaim) -> bool {
     })
 }
 
-/// The claim to look at: as it was `found`, or else as it was when the driver had `begun` to make its volume,
-/// which is to be finished. The second value says that.
+/// True when the claim whose volume the driver had `begun` to make is gone by now, or going. Another one may
+/// have its name.
 ///
-/// A claim that is deleted meanwhile gets its volume all the same: the cluster then finds no claim for it,
-/// and has it deleted. Otherwise nobody would know of it.
-pub fn pending(
-    found: Option<PersistentVolumeClaim>,
-    begun: Option<PersistentVolumeClaim>,
-) -> Option<(PersistentVolumeClaim, bool)> {
-    let gone = found.as_ref().is_none_or(|claim| claim.metadata.deletion_timestamp.is_some());
-    match begun.filter(|_| gone) {
-        Some(begun) => Some((begun, true)),
-        None => found.map(|found| (found, false)),
-    }
+/// It gets its volume all the same: the cluster then finds no claim for it, and has it deleted. Otherwise
+/// nobody would know of it.
+pub fn is_gone(begun: &PersistentVolumeClaim, found: Option<&PersistentVolumeClaim>) -> bool {
+    found.is_none_or(|found| {
+        found.metadata.deletion_timestamp.is_some() || found.metadata.uid != begun.metadata.uid
+    })
+}
+
+/// The annotation that named the class before claims had a field for that, and is still the stronger one.
+const CLASS: &str = "volume.beta.kubernetes.io/storage-class";
+
+/// The class that the claim names; `None` where it names none.
+pub fn class_name(claim: &PersistentVolumeClaim) -> Option<&str> {
+    let annotated = claim.annotations().get(CLASS).map(String::as_str);
+    let named = annotated.or_else(|| claim.spec.as_ref()?.storage_class_name.as_deref());
+    named.filter(|name| !name.is_empty())
 }
 
 /// The name of the volume for a claim; and of the persistent volume.

@@ -1,6 +1,6 @@
 //! What is due for a claim: a volume, or more room or other attributes for the one it has.
 
-use crate::claim::is_of;
+use crate::claim::{self, is_of};
 use crate::driver::Driver;
 use crate::duties::Context;
 use crate::modification::{self, Change};
@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::Api;
+use std::time::Duration;
 
 /// Does what is due for the claim of this key.
 pub(crate) async fn serve<D: Driver>(context: &Context<D>, key: &Key) -> Next {
@@ -27,6 +28,15 @@ pub(crate) async fn serve<D: Driver>(context: &Context<D>, key: &Key) -> Next {
     let is_bound = |claim: &PersistentVolumeClaim| {
         claim.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Bound"))
     };
+    if let Some((claim, class)) = context.unfinished(key)
+        && claim::is_gone(&claim, found.as_ref())
+    {
+        // Then it is another claim's turn, or nobody's.
+        return match provision::finish(context, &api, key, &claim, &class).await {
+            Next::Done => Next::After(Duration::ZERO),
+            next => next,
+        };
+    }
     match found {
         Some(claim) if is_bound(&claim) => {
             // It has its volume, whoever heard of that.
@@ -34,8 +44,10 @@ pub(crate) async fn serve<D: Driver>(context: &Context<D>, key: &Key) -> Next {
             bound(context, &api, &claim).await
         }
         // Whose volume it waits for is written on it.
-        Some(claim) if !is_of(claim.annotations(), context.driver.name()) => Next::Done,
-        found => provision::claim(context, &api, key, found).await,
+        Some(claim) if is_of(claim.annotations(), context.driver.name()) => {
+            provision::claim(context, &api, key, &claim).await
+        }
+        _ => Next::Done,
     }
 }
 

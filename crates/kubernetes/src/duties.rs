@@ -27,6 +27,9 @@ use tokio::sync::Notify;
 const PACE: Pace =
     Pace { most: 16, first: Duration::from_secs(1), longest: Duration::from_secs(300) };
 
+/// A claim whose volume was begun to be made, and the class by which it was.
+pub(crate) type Begun = (PersistentVolumeClaim, StorageClass);
+
 /// What all duties of a driver share.
 pub(crate) struct Context<D> {
     pub(crate) driver: Arc<D>,
@@ -37,8 +40,8 @@ pub(crate) struct Context<D> {
     /// Something was made or deleted.
     pub(crate) room_changed: Notify,
     classes: reflector::Store<StorageClass>,
-    /// Claims whose volumes the driver may still be making.
-    unfinished: Mutex<HashMap<Key, PersistentVolumeClaim>>,
+    /// Claims whose volumes the driver may still be making, with their classes.
+    unfinished: Mutex<HashMap<Key, Begun>>,
 }
 
 /// How long to wait before the API server is looked for again.
@@ -88,9 +91,15 @@ async fn run<D: Driver>(driver: Arc<D>, client: Client, node: Option<String>) {
         node: node.clone(),
     });
     let (name, here) = (driver.name().to_owned(), node.clone());
+    let is_csi = *driver.interface() == Interface::Csi;
     let claims = watch::keys::<PersistentVolumeClaim>(&client, move |found| {
         let annotations = found.annotations();
-        claim::may_be_of(annotations, &name) && claim::may_be_for(annotations, here.as_deref())
+        // Volumes made by hand grow through CSI alone.
+        let ours = match is_csi {
+            true => claim::may_be_of(annotations, &name),
+            false => claim::is_of(annotations, &name),
+        };
+        ours && claim::may_be_for(annotations, here.as_deref())
     });
     let (name, segments) = (driver.name().to_owned(), driver.segments());
     let volumes = watch::keys::<PersistentVolume>(&client, move |found| {
@@ -221,13 +230,13 @@ impl<D: Driver> Context<D> {
     }
 
     /// The claim whose volume may still be being made.
-    pub(crate) fn unfinished(&self, key: &Key) -> Option<PersistentVolumeClaim> {
+    pub(crate) fn unfinished(&self, key: &Key) -> Option<Begun> {
         self.held().get(key).cloned()
     }
 
     /// Its volume may still be being made.
-    pub(crate) fn begun(&self, key: &Key, claim: PersistentVolumeClaim) {
-        self.held().insert(key.clone(), claim);
+    pub(crate) fn begun(&self, key: &Key, claim: &PersistentVolumeClaim, class: &StorageClass) {
+        self.held().insert(key.clone(), (claim.clone(), class.clone()));
     }
 
     /// It is not any more.
@@ -235,7 +244,7 @@ impl<D: Driver> Context<D> {
         self.held().remove(key);
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, HashMap<Key, PersistentVolumeClaim>> {
+    fn held(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Begun>> {
         self.unfinished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -25,7 +25,7 @@ pub(crate) async fn keep<D: Driver>(context: &Context<D>) {
     let mut told = Told::new();
     for look in 1.. {
         tokio::time::sleep(EVERY).await;
-        let now = match context.driver.complaints().await {
+        let mut now = match context.driver.complaints().await {
             Ok(complaints) => complaints,
             Err(refusal) => {
                 log::warn!("the health of volumes is not known: {refusal}");
@@ -37,7 +37,14 @@ pub(crate) async fn keep<D: Driver>(context: &Context<D>) {
                 Ok(Some(claim)) => context.events.tell(reason, &claim, words).await,
                 // It is nobody's, or no object of Kubernetes is about it.
                 Ok(None) => log::info!("volume `{id}`: {words}"),
-                Err(error) => log::warn!("volume `{id}`: {words}; whose it is: {error}"),
+                Err(error) => {
+                    log::warn!("volume `{id}`: {words}; whose it is: {error}");
+                    // It is news once more next time.
+                    match told.get(&id) {
+                        Some(before) => now.insert(id, before.clone()),
+                        None => now.remove(&id),
+                    };
+                }
             }
         }
         told = now;

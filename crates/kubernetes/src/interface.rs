@@ -128,6 +128,15 @@ impl Interface {
     }
 }
 
+/// True when nodes reach the storage of this id, through whatever interface, by the object.
+pub fn is_about(volume: &PersistentVolume, id: &str) -> bool {
+    let Some(spec) = &volume.spec else { return false };
+    let by_csi = spec.csi.as_ref().is_some_and(|source| source.volume_handle == id);
+    let options = spec.flex_volume.as_ref().and_then(|source| source.options.as_ref());
+    let named = options.and_then(|all| Some(format!("{}/{}", all.get(POOL)?, all.get(NAME)?)));
+    by_csi || named.is_some_and(|named| named == id)
+}
+
 impl fmt::Display for Interface {
     /// What tells one of several that do the same duties apart.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

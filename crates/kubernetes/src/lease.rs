@@ -13,7 +13,7 @@ use kube::ResourceExt;
 use kube::api::{Api, ObjectMeta, PostParams};
 use std::future::Future;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// How long a lease lasts that nobody renews.
 const LASTS: Duration = Duration::from_secs(15);
@@ -50,37 +50,38 @@ impl Wanted {
         }
     }
 
-    /// Waits until this process holds the lease.
-    pub(crate) async fn held(&self) {
+    /// Waits until this process holds the lease, and gives the moment since which it surely does.
+    pub(crate) async fn held(&self) -> Instant {
         let mut seen = Seen { last: None };
         loop {
-            match self.try_to_take(&mut seen).await {
-                Ok(true) => {
+            // The API server counts from when it was asked at the earliest.
+            let asked = Instant::now();
+            match timeout_at(asked + PATIENCE, self.try_to_take(&mut seen)).await {
+                Ok(Ok(true)) => {
                     log::info!("this process has the lease `{}`", self.name);
-                    return;
+                    return asked;
                 }
-                Ok(false) => {}
-                Err(error) => log::warn!("the lease `{}` cannot be had: {error}", self.name),
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => log::warn!("the lease `{}` cannot be had: {error}", self.name),
+                Err(_) => log::warn!("the lease `{}` cannot be had: no answer in time", self.name),
             }
             sleep(EVERY).await;
         }
     }
 
-    /// Renews the lease for as long as that can be done; ends when it is lost, or may be soon.
-    pub(crate) async fn lost(&self) {
-        let mut until = Instant::now() + PATIENCE;
+    /// Renews the lease for as long as that can be done; ends when it is lost, or may be soon. `since` is when
+    /// it was taken.
+    pub(crate) async fn lost(&self, since: Instant) {
+        let mut until = since + PATIENCE;
         loop {
-            sleep(EVERY).await;
+            sleep_until(until.min(Instant::now() + EVERY)).await;
+            let asked = Instant::now();
             match timeout_at(until, self.renew()).await {
-                Ok(Ok(true)) => until = Instant::now() + PATIENCE,
-                Ok(Ok(false)) => break,
-                Ok(Err(error)) => {
+                Ok(Ok(true)) => until = asked + PATIENCE,
+                Ok(Err(error)) if Instant::now() < until => {
                     log::warn!("the lease `{}` is not renewed: {error}", self.name);
-                    if Instant::now() >= until {
-                        break;
-                    }
                 }
-                Err(_) => break,
+                Ok(Ok(false) | Err(_)) | Err(_) => break,
             }
         }
         log::error!("this process has lost the lease `{}`", self.name);
@@ -189,13 +190,13 @@ pub(crate) async fn under<Work: Future<Output = ()>>(
 ) {
     let mut end = std::pin::pin!(end);
     loop {
-        tokio::select! {
+        let since = tokio::select! {
             () = &mut end => return,
-            () = wanted.held() => {}
-        }
+            since = wanted.held() => since,
+        };
         let over = tokio::select! {
             () = &mut end => true,
-            () = wanted.lost() => false,
+            () = wanted.lost(since) => false,
             () = work() => true,
         };
         if over {

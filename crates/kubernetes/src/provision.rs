@@ -6,6 +6,7 @@ use crate::driver::{Code, Driver, Made, Refusal, Source, Wanted, Words};
 use crate::duties::Context;
 use crate::events::Reason;
 use crate::failure::Failure;
+use crate::interface::Interface;
 use crate::queue::Next;
 use crate::watch::Key;
 use crate::{modify, secrets, volume};
@@ -22,18 +23,15 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// A request that is wrong stays wrong until somebody changes something.
 const SLOW: Duration = Duration::from_secs(300);
 
-/// Makes the volume of the claim of this key where that is due, as it was found.
+/// Makes the volume of the claim of this key where that is due.
 pub(crate) async fn claim<D: Driver>(
     context: &Context<D>,
     api: &Api<PersistentVolumeClaim>,
     key: &Key,
-    found: Option<PersistentVolumeClaim>,
+    claim: &PersistentVolumeClaim,
 ) -> Next {
-    let Some((claim, finish)) = claim::pending(found, context.unfinished(key)) else {
-        return Next::Done;
-    };
-    let name = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref());
-    let class = match context.class(name.unwrap_or_default()).await {
+    let Some(name) = claim::class_name(claim) else { return Next::Done };
+    let class = match context.class(name).await {
         Ok(Some(class)) => class,
         // The cluster itself says that the class is missing.
         Ok(None) => return Next::Done,
@@ -41,18 +39,27 @@ pub(crate) async fn claim<D: Driver>(
             return context.failed(&format!("read the class of `{}/{}`", key.0, key.1), &error);
         }
     };
-    match claim::decide(&claim, &class, context.us()) {
-        Decision::Make => {}
-        Decision::Leave if finish => {}
-        Decision::Leave => return Next::Done,
-        Decision::Compete => return compete(context, api, &claim, &class).await,
+    match claim::decide(claim, &class, context.us()) {
+        Decision::Make => finish(context, api, key, claim, &class).await,
+        Decision::Leave => Next::Done,
+        Decision::Compete => compete(context, api, claim, &class).await,
     }
-    match make(context, key, &claim, &class).await {
+}
+
+/// Makes the volume of the claim, or goes on with that, whatever has become of the claim and its class meanwhile.
+pub(crate) async fn finish<D: Driver>(
+    context: &Context<D>,
+    api: &Api<PersistentVolumeClaim>,
+    key: &Key,
+    claim: &PersistentVolumeClaim,
+    class: &StorageClass,
+) -> Next {
+    match make(context, key, claim, class).await {
         Ok(()) => {
             context.finished(key);
             Next::Done
         }
-        Err(failure) => refused(context, api, key, &claim, failure).await,
+        Err(failure) => refused(context, api, key, claim, failure).await,
     }
 }
 
@@ -66,9 +73,13 @@ async fn make<D: Driver>(
     let whose = format!("{}/{}", claim.namespace().unwrap_or_default(), claim.name_any());
     let words = format!("External provisioner is provisioning volume for claim \"{whose}\"");
     context.events.tell(Reason::Provisioning, &about, words).await;
+    if context.node.is_some() && !allows(class, &context.driver.segments()) {
+        let words = "selected node is not in the allowed topologies of the class".to_owned();
+        return Err(Failure::Wrong(words));
+    }
     let wanted = wanted(context, claim, class).await?;
     // From here on there may be a volume of which only the driver knows.
-    context.begun(key, claim.clone());
+    context.begun(key, claim, class);
     let made = context.driver.create(wanted.clone()).await.map_err(Failure::Refused)?;
     if let Some(wrong) = broken_promise(&wanted, &made) {
         // It can only be taken back, and the next try may get what was asked for.
@@ -138,10 +149,9 @@ async fn refused<D: Driver>(
     claim: &PersistentVolumeClaim,
     failure: Failure,
 ) -> Next {
-    let class = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.clone());
     let words = format!(
         "failed to provision volume with StorageClass \"{}\": {failure}",
-        class.unwrap_or_default()
+        claim::class_name(claim).unwrap_or_default()
     );
     log::warn!("claim `{}/{}`: {words}", key.0, key.1);
     context.events.tell(Reason::ProvisioningFailed, &claim.object_ref(&()), words).await;
@@ -155,15 +165,24 @@ async fn refused<D: Driver>(
     }
     match code {
         // Another node may have room.
-        Some(Code::EXHAUSTED) if context.node.is_some() => {
-            match select(api, &key.1, Value::Null, None).await {
+        Some(code) if context.node.is_some() && is_this_nodes(code, context.driver.interface()) => {
+            let version = claim.resource_version();
+            match select(api, &key.1, Value::Null, version).await {
                 Ok(()) => Next::Done,
+                // It has changed since, and comes again.
+                Err(kube::Error::Api(status)) if status.code == 409 => Next::Retry,
                 Err(error) => context.failed("give a claim back to the scheduler", &error),
             }
         }
         Some(Code::INVALID) => Next::After(SLOW),
         _ => Next::Retry,
     }
+}
+
+/// True where another node may not refuse. The scheduler knows which nodes have a pool, and room in it, only of CSI
+/// drivers.
+fn is_this_nodes(code: Code, interface: &Interface) -> bool {
+    code == Code::EXHAUSTED || code == Code::INVALID && *interface != Interface::Csi
 }
 
 /// Takes a claim that no scheduler decides about, unless another node is quicker.

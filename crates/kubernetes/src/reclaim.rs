@@ -4,9 +4,9 @@ use crate::driver::{Driver, Secrets};
 use crate::duties::Context;
 use crate::events::Reason;
 use crate::failure::Failure;
-use crate::interface::Interface;
+use crate::interface::{self, Interface};
 use crate::queue::Next;
-use crate::volume::{DELETION_SECRET, FINALIZER, PROVISIONED_BY, is_reachable};
+use crate::volume::{DELETION_SECRET, FINALIZER, PROVISIONED_BY, is_certainly_here};
 use crate::{finalizer, secrets};
 use k8s_openapi::api::core::v1::{PersistentVolume, SecretReference};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
@@ -30,7 +30,7 @@ pub fn is_due(
         && is(spec.and_then(|it| it.persistent_volume_reclaim_policy.as_ref()), "Delete")
         && is(status.and_then(|it| it.phase.as_ref()), "Released")
         && (volume.metadata.deletion_timestamp.is_none() || is_guarded(volume))
-        && is_reachable(volume, segments)
+        && is_certainly_here(volume, segments)
 }
 
 /// True while the object waits for its storage to be deleted.
@@ -75,6 +75,7 @@ async fn delete<D: Driver>(
         refuse_attached(context, &name).await?;
     }
     let id = context.driver.interface().id(context.driver.name(), volume).unwrap_or_default();
+    refuse_shared(api, &name, &id).await?;
     let secrets = deletion_secrets(context, volume).await?;
     context.driver.delete(&id, secrets).await.map_err(Failure::Refused)?;
     if volume.metadata.deletion_timestamp.is_none() {
@@ -98,6 +99,24 @@ async fn deletion_secrets<D: Driver>(
         (name, namespace) => {
             secrets::read(&context.client, &SecretReference { name, namespace }).await
         }
+    }
+}
+
+/// An error while another object is about the same storage, as one that somebody has copied is. Storage that was
+/// made for this object has its name, so that others need not be looked at.
+async fn refuse_shared(api: &Api<PersistentVolume>, name: &str, id: &str) -> Result<(), Failure> {
+    if id.rsplit_once('/').is_some_and(|(_, last)| last == name) {
+        return Ok(());
+    }
+    let all = api.list(&ListParams::default()).await?;
+    let other = |it: &PersistentVolume| it.name_any() != name && interface::is_about(it, id);
+    match all.items.into_iter().find(other) {
+        None => Ok(()),
+        Some(other) => Err(Failure::Wrong(format!(
+            "persistentvolume {} has the same storage, `{id}`; delete that first, or keep this one with \
+             the reclaim policy Retain",
+            other.name_any()
+        ))),
     }
 }
 
@@ -172,7 +191,7 @@ mod tests {
                 },
                 false,
             ),
-            ("usable everywhere", |it| it["spec"]["nodeAffinity"] = json!(null), true),
+            ("it may be on any node", |it| it["spec"]["nodeAffinity"] = json!(null), false),
             (
                 "somebody deleted the object",
                 |it| it["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z"),
@@ -196,6 +215,9 @@ mod tests {
             terms[0]["matchExpressions"][0]["key"] = json!("zone");
         });
         assert!(!due(&other));
-        assert!(!is_due(&volume(|_| {}), US, &BTreeMap::new()));
+        // Of a driver whose volumes are for all nodes, wherever its pods may run.
+        let everywhere = |volume: &PersistentVolume| is_due(volume, US, &BTreeMap::new());
+        assert!(everywhere(&volume(|it| it["spec"]["nodeAffinity"] = json!(null))));
+        assert!(everywhere(&other));
     }
 }

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// How often it is looked whether the kubelet knows the driver by now.
 const PAUSE: Duration = Duration::from_secs(1);
+/// As above, of a kubelet that has not known it for long.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Takes the driver's taint off the node whenever it is there and the kubelet knows the driver.
 pub(crate) async fn keep_off<D: Driver>(context: &Context<D>, node: &str) {
@@ -64,13 +66,15 @@ async fn wait_until_known<D: Driver>(context: &Context<D>, node: &str) {
     let is_known = |found: &CSINode| {
         found.spec.drivers.iter().any(|driver| driver.name == context.driver.name())
     };
+    let mut pause = PAUSE;
     loop {
         match api.get_opt(node).await {
             Ok(Some(found)) if is_known(&found) => return,
             Ok(_) => {}
             Err(error) => log::warn!("cannot read what the kubelet knows: {error}"),
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
+        pause = LONGEST_PAUSE.min(pause * 2);
     }
 }
 

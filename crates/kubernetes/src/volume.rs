@@ -97,10 +97,10 @@ pub fn may_be_here(labels: &Words, segments: &Words) -> bool {
     segments.iter().all(|(key, value)| labels.get(key).is_none_or(|label| label == value))
 }
 
-/// True when a node with these segments is among those that the volume can be used on.
+/// True when a node with these segments is among those that the volume can be used on. Volumes of a driver
+/// without segments are everywhere.
 pub fn is_reachable(volume: &PersistentVolume, segments: &Words) -> bool {
-    let affinity = volume.spec.as_ref().and_then(|spec| spec.node_affinity.as_ref());
-    let Some(required) = affinity.and_then(|affinity| affinity.required.as_ref()) else {
+    let Some(required) = required(volume).filter(|_| !segments.is_empty()) else {
         return true;
     };
     required.node_selector_terms.iter().any(|term| {
@@ -112,6 +112,16 @@ pub fn is_reachable(volume: &PersistentVolume, segments: &Words) -> bool {
                     && it.values.iter().flatten().any(|value| segments.get(&it.key) == Some(value))
             })
     })
+}
+
+/// True when it is certain that the volume is on a node with these segments, and on no other. One that does not
+/// say where it is may be on any node that has one of that id.
+pub fn is_certainly_here(volume: &PersistentVolume, segments: &Words) -> bool {
+    is_reachable(volume, segments) && (segments.is_empty() || required(volume).is_some())
+}
+
+fn required(volume: &PersistentVolume) -> Option<&NodeSelector> {
+    volume.spec.as_ref()?.node_affinity.as_ref()?.required.as_ref()
 }
 
 /// The claim, as a volume refers to it.

@@ -22,7 +22,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{/* The words that make the pools of file servers known. */}}
 {{- define "becket.nfsPools" -}}
 {{- range $name, $place := .Values.drivers.nfs.pools }}
-- --nfs-pool={{ $name }}={{ $place }}
+- {{ printf "--nfs-pool=%s=%s" $name $place | quote }}
 {{- end }}
 {{- end -}}
 

@@ -30,7 +30,14 @@ pub fn list(
 ) -> Result<ControllerListVolumeHealthResponse> {
     let mut all = Vec::new();
     for pool in plugin.pools()?.0 {
-        let unhealthy = plugin.engine.unhealthy_volumes(&pool)?;
+        let unhealthy = match plugin.engine.unhealthy_volumes(&pool) {
+            Ok(unhealthy) => unhealthy,
+            // Of the volumes of other pools it is known all the same; that of the pool, its own health says.
+            Err(error) => {
+                log::warn!("the health of the volumes of pool `{pool}` is not known: {error}");
+                continue;
+            }
+        };
         all.extend(
             unhealthy
                 .into_iter()

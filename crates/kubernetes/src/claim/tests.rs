@@ -135,11 +135,24 @@ fn a_deleted_claim_is_left_alone_unless_its_volume_is_half_made() {
     let mut deleted = whole();
     deleted.metadata.deletion_timestamp =
         serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
-    let finishes = |found, begun| pending(found, begun).map(|(_, finish)| finish);
-    assert_eq!(finishes(Some(whole()), None), Some(false));
-    assert_eq!(finishes(Some(whole()), Some(whole())), Some(false));
-    assert_eq!(finishes(Some(deleted.clone()), None), Some(false));
-    assert_eq!(finishes(Some(deleted), Some(whole())), Some(true));
-    assert_eq!(finishes(None, Some(whole())), Some(true));
-    assert_eq!(finishes(None, None), None);
+    let mut other = whole();
+    other.metadata.uid = Some("another".to_owned());
+    let cases =
+        [(Some(&whole()), false), (Some(&deleted), true), (Some(&other), true), (None, true)];
+    for (found, wanted) in cases {
+        assert_eq!(is_gone(&whole(), found), wanted, "{found:?}");
+    }
+}
+
+#[test]
+fn the_annotation_names_the_class_before_the_field_does() {
+    let claim = |annotations: Value, spec: Value| -> PersistentVolumeClaim {
+        serde_json::from_value(json!({"metadata": {"annotations": annotations}, "spec": spec}))
+            .unwrap()
+    };
+    let named = json!({"storageClassName": "field"});
+    assert_eq!(class_name(&claim(json!({}), named.clone())), Some("field"));
+    assert_eq!(class_name(&claim(json!({CLASS: "old"}), named)), Some("old"));
+    assert_eq!(class_name(&claim(json!({CLASS: "old"}), json!({}))), Some("old"));
+    assert_eq!(class_name(&claim(json!({}), json!({"storageClassName": ""}))), None);
 }
