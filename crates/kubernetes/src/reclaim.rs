@@ -6,7 +6,7 @@ use crate::events::Reason;
 use crate::failure::Failure;
 use crate::interface::{self, Interface};
 use crate::queue::Next;
-use crate::volume::{DELETION_SECRET, FINALIZER, PROVISIONED_BY, is_certainly_here};
+use crate::volume::{DELETION_SECRET, FINALIZER, PROVISIONED_BY, is_certainly_here, is_reachable};
 use crate::{finalizer, secrets};
 use k8s_openapi::api::core::v1::{PersistentVolume, SecretReference};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
@@ -75,7 +75,7 @@ async fn delete<D: Driver>(
         refuse_attached(context, &name).await?;
     }
     let id = context.driver.interface().id(context.driver.name(), volume).unwrap_or_default();
-    refuse_shared(api, &name, &id).await?;
+    refuse_shared(api, &name, &id, &context.driver.segments()).await?;
     let secrets = deletion_secrets(context, volume).await?;
     context.driver.delete(&id, secrets).await.map_err(Failure::Refused)?;
     if volume.metadata.deletion_timestamp.is_none() {
@@ -104,13 +104,18 @@ async fn deletion_secrets<D: Driver>(
 
 /// An error while another object is about the same storage, as one that somebody has copied is. Storage that was
 /// made for this object has its name, so that others need not be looked at.
-async fn refuse_shared(api: &Api<PersistentVolume>, name: &str, id: &str) -> Result<(), Failure> {
+async fn refuse_shared(
+    api: &Api<PersistentVolume>,
+    name: &str,
+    id: &str,
+    segments: &BTreeMap<String, String>,
+) -> Result<(), Failure> {
     if id.rsplit_once('/').is_some_and(|(_, last)| last == name) {
         return Ok(());
     }
     let all = api.list(&ListParams::default()).await?;
-    let other = |it: &PersistentVolume| it.name_any() != name && interface::is_about(it, id);
-    match all.items.into_iter().find(other) {
+    let other = |it: &&PersistentVolume| it.name_any() != name && may_be_about(it, id, segments);
+    match all.items.iter().find(other) {
         None => Ok(()),
         Some(other) => Err(Failure::Wrong(format!(
             "persistentvolume {} has the same storage, `{id}`; delete that first, or keep this one with \
@@ -118,6 +123,12 @@ async fn refuse_shared(api: &Api<PersistentVolume>, name: &str, id: &str) -> Res
             other.name_any()
         ))),
     }
+}
+
+/// True when the object may be about the storage of this id on a node with these segments. Storage of other nodes
+/// may have the same id.
+fn may_be_about(volume: &PersistentVolume, id: &str, segments: &BTreeMap<String, String>) -> bool {
+    interface::is_about(volume, id) && is_reachable(volume, segments)
 }
 
 /// An error while a node has the volume attached.
@@ -219,5 +230,24 @@ mod tests {
         let everywhere = |volume: &PersistentVolume| is_due(volume, US, &BTreeMap::new());
         assert!(everywhere(&volume(|it| it["spec"]["nodeAffinity"] = json!(null))));
         assert!(everywhere(&other));
+    }
+
+    #[test]
+    fn a_copied_object_is_about_the_same_storage_unless_it_is_on_another_node() {
+        let here = BTreeMap::from([("topology.becket.dev/node".to_owned(), "n1".to_owned())]);
+        let about = |volume: &PersistentVolume| may_be_about(volume, "default/a", &here);
+        assert!(about(&volume(|_| {})));
+        assert!(about(&volume(|it| it["spec"]["nodeAffinity"] = json!(null))));
+        assert!(!about(&volume(|it| it["spec"]["csi"]["volumeHandle"] = json!("default/b"))));
+        assert!(!about(&volume(|it| {
+            let terms = &mut it["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"];
+            terms[0]["matchExpressions"][0]["values"] = json!(["n2"]);
+        })));
+        let options = json!({"pool": "default", "name": "a"});
+        let source = json!({"driver": "becket/image", "options": options});
+        assert!(about(&volume(|it| {
+            it["spec"]["csi"] = json!(null);
+            it["spec"]["flexVolume"] = source.clone();
+        })));
     }
 }

@@ -37,6 +37,23 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- .Values.serviceAccount.name | default (ternary (include "becket.name" .) "default" .Values.serviceAccount.create) -}}
 {{- end -}}
 
+{{/* The account of the pods that make volumes for all nodes: no node's token is to reach their lease. */}}
+{{- define "becket.controllerAccount" -}}
+{{- include "becket.account" . }}{{ if .Values.serviceAccount.create }}-controller{{ end }}
+{{- end -}}
+
+{{/* Who does the duties of a driver: the nodes, and the controller where there is one. */}}
+{{- define "becket.accounts" -}}
+- kind: ServiceAccount
+  name: {{ include "becket.account" . }}
+  namespace: {{ .Release.Namespace }}
+{{- if .Values.drivers.nfs.enabled }}
+- kind: ServiceAccount
+  name: {{ include "becket.controllerAccount" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end }}
+{{- end -}}
+
 {{- define "becket.image" -}}
 {{- $tag := .Values.image.tag | default .Chart.AppVersion -}}
 {{- .Values.image.repository }}{{ if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ $tag }}{{ end -}}
@@ -52,7 +69,8 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- join "," $served -}}
 {{- end -}}
 
-{{/* Binds the ClusterRole of a duty to the account: (dict "root" $ "duty" NAME). */}}
+{{/* Binds the ClusterRole of a duty to those that do it: (dict "root" $ "duty" NAME), with "node" true to the nodes
+alone. */}}
 {{- define "becket.clusterRoleBinding" -}}
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
@@ -64,7 +82,11 @@ roleRef:
   kind: ClusterRole
   name: {{ include "becket.name" .root }}-{{ .duty }}
 subjects:
+  {{- if .node }}
   - kind: ServiceAccount
     name: {{ include "becket.account" .root }}
     namespace: {{ .root.Release.Namespace }}
+  {{- else }}
+  {{- include "becket.accounts" .root | nindent 2 }}
+  {{- end }}
 {{- end -}}
