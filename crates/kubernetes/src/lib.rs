@@ -3,8 +3,9 @@
 //!
 //! Data goes one way: a watch tells which object changed, by its name alone; a [`queue`] gives each name
 //! to its duty, one at a time; the duty reads the object, decides ([`claim`], [`growth`], [`modification`],
-//! [`content`], [`reclaim`]: pure functions), asks the [`driver`], and writes what became of it. Nothing is remembered between two of them but how
-//! often one has failed, so any instance can go on where another one stopped.
+//! [`content`], [`group_content`], [`reclaim`]: pure functions), asks the [`driver`], and writes what became of
+//! it. Nothing is remembered between two of them but how often one has failed, and which volumes were begun of
+//! which no object tells yet, so any instance can go on where another one stopped.
 //!
 //! Objects, annotations, finalizers and events are those of the official sidecars, so that a cluster can
 //! change from the one to the other.
