@@ -2,7 +2,7 @@
 //! read such objects and what belongs to them, and write to them.
 
 use crate::content::{self, NODE, Place};
-use crate::driver::{Driver, Secrets, Words};
+use crate::driver::{Driver, Refusal, Secrets, Words};
 use crate::duties::Context;
 use crate::events::Reason;
 use crate::failure::Failure;
@@ -90,13 +90,51 @@ impl<D: Driver> Contents<'_, D> {
     }
 
     /// Changes the status by a merge patch.
-    pub(crate) async fn tell(
+    async fn tell(&self, content: &DynamicObject, patch: Value) -> Result<DynamicObject, Failure> {
+        let (name, patch) = (content.name_any(), Patch::Merge(patch));
+        Ok(self.api().patch_status(&name, &PatchParams::default(), &patch).await?)
+    }
+
+    /// Writes what the driver told of the snapshot or group of this id, which may have to be asked for again.
+    pub(crate) async fn told(
         &self,
         content: &DynamicObject,
         patch: Value,
-    ) -> Result<DynamicObject, Failure> {
-        let (name, patch) = (content.name_any(), Patch::Merge(patch));
-        Ok(self.api().patch_status(&name, &PatchParams::default(), &patch).await?)
+        (id, is_ready): (&str, bool),
+    ) -> Result<Next, Failure> {
+        let content = self.tell(content, patch).await?;
+        if !is_ready {
+            return Ok(Next::Retry);
+        }
+        self.settle(&content).await?;
+        self.context.room_changed.notify_one();
+        log::info!("{} `{}` has `{id}`", self.kind.contents.kind, content.name_any());
+        Ok(Next::Done)
+    }
+
+    /// What follows when the driver did not cut what was begun. The word that it may have goes with the content,
+    /// once the driver has surely failed.
+    pub(crate) async fn not_cut(&self, begun: &DynamicObject, refusal: Refusal) -> Failure {
+        let surely = !refusal.code.may_go_on();
+        if surely
+            && begun.metadata.deletion_timestamp.is_some()
+            && let Err(failure) = self.settle(begun).await
+        {
+            return failure;
+        }
+        Failure::Refused(refusal)
+    }
+
+    /// Writes that the driver has deleted what had this id.
+    pub(crate) async fn deleted(
+        &self,
+        content: &DynamicObject,
+        id: &str,
+        patch: Value,
+    ) -> Result<(), Failure> {
+        self.context.room_changed.notify_one();
+        log::info!("`{id}` of {} `{}` is deleted", self.kind.contents.kind, content.name_any());
+        self.tell(content, patch).await.map(drop)
     }
 
     /// Lets the object go.

@@ -4,7 +4,7 @@
 //! The object stands for snapshots of several volumes, cut at one moment. The cluster's own snapshot controller
 //! makes it, and from what it says in the end a `VolumeSnapshotContent` for each of them.
 
-use crate::driver::Group;
+use crate::driver::{Cut, Group};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -96,7 +96,7 @@ fn given(spec: &Value) -> Option<Named> {
 /// The group that the status tells of. Of one that was `given`, the status names no snapshots.
 fn held(status: &Value, given: Option<Named>) -> Option<Named> {
     let id = text(&status["volumeGroupSnapshotHandle"])?;
-    let list = status["volumeSnapshotInfoList"].as_array().map_or(&[][..], Vec::as_slice);
+    let list = list(&status["volumeSnapshotInfoList"]);
     let told: Vec<String> = list.iter().filter_map(|it| text(&it["snapshotHandle"])).collect();
     let members =
         if told.is_empty() { given.map(|it| it.members).unwrap_or_default() } else { told };
@@ -108,7 +108,7 @@ fn text(value: &Value) -> Option<String> {
 }
 
 fn texts(value: &Value) -> Vec<String> {
-    value.as_array().into_iter().flatten().filter_map(text).collect()
+    list(value).iter().filter_map(text).collect()
 }
 
 /// The content's status once the driver has told of the group, as a merge patch.
@@ -122,7 +122,7 @@ pub fn told(content: &DynamicObject, group: &Group) -> Value {
     }
     // The cluster makes the objects of snapshots that it has not made itself.
     let is_given = given(&content.data["spec"]).is_some();
-    if !is_given && texts_of(&held["volumeSnapshotInfoList"]).is_empty() {
+    if !is_given && list(&held["volumeSnapshotInfoList"]).is_empty() {
         status["volumeSnapshotInfoList"] = members(group);
     }
     if group.is_ready {
@@ -131,12 +131,12 @@ pub fn told(content: &DynamicObject, group: &Group) -> Value {
     json!({"status": status})
 }
 
-fn texts_of(list: &Value) -> &[Value] {
-    list.as_array().map_or(&[], Vec::as_slice)
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 fn members(group: &Group) -> Value {
-    let one = |(volume, cut): &(String, crate::driver::Cut)| {
+    let one = |(volume, cut): &(String, Cut)| {
         let mut one = json!({
             "volumeHandle": volume,
             "snapshotHandle": cut.id,
@@ -161,7 +161,6 @@ pub fn deleted() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::Cut;
 
     fn content(change: impl Fn(&mut Value)) -> DynamicObject {
         let mut whole = json!({

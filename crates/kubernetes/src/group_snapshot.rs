@@ -12,7 +12,6 @@ use crate::queue::Next;
 use crate::source::group_kind;
 use crate::volume::is_reachable;
 use k8s_openapi::api::core::v1::PersistentVolume;
-use kube::ResourceExt;
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::core::ApiResource;
 
@@ -150,13 +149,7 @@ impl<D: Driver> Work<'_, D> {
         let wanted = GroupToCut { name, volumes, parameters, secrets };
         match self.driver().cut_group(wanted).await {
             Ok(group) => self.told(&begun, &group).await.map_err(failed),
-            Err(refusal) => {
-                let ended = !refusal.code.may_go_on();
-                if ended && begun.metadata.deletion_timestamp.is_some() {
-                    self.contents.settle(&begun).await.map_err(failed)?;
-                }
-                Err(failed(Failure::Refused(refusal)))
-            }
+            Err(refusal) => Err(failed(self.contents.not_cut(&begun, refusal).await)),
         }
     }
 
@@ -178,24 +171,17 @@ impl<D: Driver> Work<'_, D> {
             let secrets = self.contents.secrets(content).await.map_err(failed)?;
             let deleted = self.driver().delete_group(&id, &members, secrets).await;
             deleted.map_err(|refusal| failed(Failure::Refused(refusal)))?;
-            self.contents.context.room_changed.notify_one();
-            log::info!("group snapshot `{id}` of `{}` is deleted", content.name_any());
-            self.contents.tell(content, group_content::deleted()).await.map_err(failed)?;
+            let cleared = self.contents.deleted(content, &id, group_content::deleted()).await;
+            cleared.map_err(failed)?;
         }
         self.contents.release(content).await.map_err(failed)?;
         Ok(Next::Done)
     }
 
-    /// Writes what the driver told of the group.
     async fn told(&self, content: &DynamicObject, group: &Group) -> Result<Next, Failure> {
-        let content = self.contents.tell(content, group_content::told(content, group)).await?;
-        if !group.is_ready {
-            return Ok(Next::Retry);
-        }
-        self.contents.settle(&content).await?;
-        self.contents.context.room_changed.notify_one();
-        log::info!("`{}` has group snapshot `{}`", content.name_any(), group.id);
-        Ok(Next::Done)
+        let (patch, what) =
+            (group_content::told(content, group), (group.id.as_str(), group.is_ready));
+        self.contents.told(content, patch, what).await
     }
 
     fn driver(&self) -> &D {

@@ -11,7 +11,6 @@ use crate::queue::Next;
 use crate::source;
 use crate::volume::is_reachable;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
-use kube::ResourceExt;
 use kube::api::{Api, DynamicObject};
 use kube::core::ApiResource;
 use serde_json::Value;
@@ -149,20 +148,15 @@ impl<D: Driver> Work<'_, D> {
         let failed = |failure| (Reason::SnapshotCreationFailed, failure);
         let parameters = self.contents.parameters(content).await.map_err(failed)?;
         let secrets = self.contents.secrets(content).await.map_err(failed)?;
-        // From here on there may be a snapshot of which only the driver knows. The word for that goes when
-        // the driver has told of it; or with the content, once the driver has surely failed.
+        // From here on there may be a snapshot of which only the driver knows.
         let begun = self.contents.begin(content).await.map_err(failed)?;
         let wanted = ToCut { name, volume, parameters, secrets };
         match self.driver().cut(wanted).await {
             Ok(cut) => self.told(&begun, &cut).await.map_err(failed),
             Err(refusal) => {
-                let ended = !refusal.code.may_go_on();
-                if ended && begun.metadata.deletion_timestamp.is_some() {
-                    self.contents.settle(&begun).await.map_err(failed)?;
-                }
                 let of = content.data["spec"]["source"]["volumeHandle"].as_str();
                 log::warn!("no snapshot of `{}`: {refusal}", of.unwrap_or_default());
-                Err(failed(Failure::Refused(refusal)))
+                Err(failed(self.contents.not_cut(&begun, refusal).await))
             }
         }
     }
@@ -185,24 +179,16 @@ impl<D: Driver> Work<'_, D> {
             let secrets = self.contents.secrets(content).await.map_err(failed)?;
             let deleted = self.driver().delete_snapshot(&id, secrets).await;
             deleted.map_err(|refusal| failed(Failure::Refused(refusal)))?;
-            self.contents.context.room_changed.notify_one();
-            log::info!("snapshot `{id}` of `{}` is deleted", content.name_any());
-            self.contents.tell(content, content::deleted()).await.map_err(failed)?;
+            let cleared = self.contents.deleted(content, &id, content::deleted()).await;
+            cleared.map_err(failed)?;
         }
         self.contents.release(content).await.map_err(failed)?;
         Ok(Next::Done)
     }
 
-    /// Writes what the driver told of the snapshot.
     async fn told(&self, content: &DynamicObject, cut: &Cut) -> Result<Next, Failure> {
-        let content = self.contents.tell(content, content::told(content, cut)).await?;
-        if !cut.is_ready {
-            return Ok(Next::Retry);
-        }
-        self.contents.settle(&content).await?;
-        self.contents.context.room_changed.notify_one();
-        log::info!("`{}` has snapshot `{}`", content.name_any(), cut.id);
-        Ok(Next::Done)
+        let (patch, what) = (content::told(content, cut), (cut.id.as_str(), cut.is_ready));
+        self.contents.told(content, patch, what).await
     }
 
     fn driver(&self) -> &D {
