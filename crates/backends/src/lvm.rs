@@ -17,6 +17,7 @@ mod making;
 mod options;
 mod payload;
 mod removal;
+mod seen;
 pub mod setup;
 mod tags;
 mod thin;

@@ -5,6 +5,7 @@ use crate::point::DeviceNumber;
 use rustix::fs::{Mode, OFlags, SeekFrom};
 use rustix::ioctl::{Opcode, Setter, opcode};
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// `BLKDISCARD` and `BLKZEROOUT` take a start and a length, in bytes.
@@ -25,6 +26,22 @@ pub fn size(device: &Path) -> Result<u64> {
 /// The size in bytes of an open block device.
 pub fn size_of(device: &File, name: &Path) -> Result<u64> {
     rustix::fs::seek(device, SeekFrom::End(0)).on("read size of", name)
+}
+
+/// How many bytes [`start`] reads.
+pub const START: usize = 8192;
+
+/// The first bytes of a block device as they are on it now, and not as the kernel keeps them (`O_DIRECT`,
+/// open(2)). A link is followed. It takes as long as the device does.
+pub fn start(device: &Path) -> Result<Box<[u8; START]>> {
+    /// Direct reading takes memory that starts at a multiple of a sector, which is 4 KiB at most.
+    #[repr(align(4096))]
+    struct Aligned([u8; START]);
+    let flags = OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(device, flags, Mode::empty()).on("open", device)?);
+    let mut read = Box::new(Aligned([0; START]));
+    file.read_exact_at(&mut read.0, 0).on("read", device)?;
+    Ok(Box::new(read.0))
 }
 
 /// True for a block device that refuses writes by whatever path it is opened: the kernel's own flag

@@ -21,6 +21,7 @@ use becket_core::{Error, Kind, Name, Pool, Result};
 use becket_sys::Errno;
 use becket_sys::beneath::Dir;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The catalog.
 #[derive(Debug, Clone, Copy)]
@@ -328,6 +329,6 @@ fn set_tags(pool: &Pool, group: &Group, place: &str, before: &Tags, after: &Tags
     // What becomes of a change that failed is not known.
     pool.memory.forget();
     command::change(&format!("change the record of `{place}`"), &arguments)?;
-    pool.memory.keep(group.retagged(place, after));
+    pool.memory.keep(Arc::new(group.retagged(place, after)));
     Ok(())
 }

@@ -21,13 +21,12 @@ const CONFIG: &str = "global{locking_dir=\"/run/lock/lvm\" wait_for_locks=1} \
 /// Bytes as plain numbers, and the report as JSON.
 const REPORT: [&str; 5] = ["--reportformat", "json", "--units", "b", "--nosuffix"];
 
-/// The rows of a report, such as `vgs -o vg_name GROUP`. `None` where `object`, a volume group, is not
-/// there.
-pub(super) fn report(
-    program: &str,
-    arguments: &[&str],
-    object: &str,
-) -> Result<Option<Vec<Map<String, Value>>>> {
+/// Rows of a table of a report, each with what it has by column.
+pub(super) type Rows = Vec<Map<String, Value>>;
+
+/// The tables of a report, by name, such as `vg` of `vgs -o vg_name GROUP`. `None` where `object`, a volume
+/// group, is not there.
+pub(super) fn report(program: &str, arguments: &[&str], object: &str) -> Result<Option<Tables>> {
     let arguments = [&[program, "--config", CONFIG][..], &REPORT, arguments].concat();
     let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
     let told = child::ask("lvm", &arguments, LONGEST).map_err(unavailable)?;
@@ -37,19 +36,29 @@ pub(super) fn report(
             false => Err(failed(&format!("read volume group `{object}`"), &told.stderr)),
         };
     }
-    rows(&told.stdout).map(Some).ok_or_else(|| {
+    Tables::read(&told.stdout).map(Some).ok_or_else(|| {
         Error::new(Kind::Unavailable, format!("`lvm {program}` of `{object}` gave no report"))
             .hint("run it by hand and look at what it prints")
     })
 }
 
-/// The rows of the first table in a report. What is printed before it is not part of it.
-fn rows(output: &[u8]) -> Option<Vec<Map<String, Value>>> {
-    let start = output.iter().position(|byte| *byte == b'{')?;
-    let whole: Value = serde_json::from_slice(&output[start..]).ok()?;
-    let table = whole.get("report")?.get(0)?.as_object()?.values().next()?;
-    let rows = table.as_array()?.iter();
-    Some(rows.filter_map(|row| row.as_object().cloned()).collect())
+/// The tables of a report.
+#[derive(Debug, PartialEq)]
+pub(super) struct Tables(Map<String, Value>);
+
+impl Tables {
+    /// What is printed before the report is not part of it.
+    fn read(output: &[u8]) -> Option<Tables> {
+        let start = output.iter().position(|byte| *byte == b'{')?;
+        let whole: Value = serde_json::from_slice(&output[start..]).ok()?;
+        whole.get("report")?.get(0)?.as_object().cloned().map(Tables)
+    }
+
+    /// The rows of the table of this name; none where the report has no such table.
+    pub(super) fn rows(&self, name: &str) -> Rows {
+        let table = self.0.get(name).and_then(Value::as_array);
+        table.into_iter().flatten().filter_map(|row| row.as_object().cloned()).collect()
+    }
 }
 
 /// Changes something; `what` says what, as a verb phrase.
@@ -128,14 +137,14 @@ mod tests {
     fn a_report_is_read_also_behind_a_warning() {
         let report = br#"  WARNING: Running as a test.
   {"report":[{"vg":[{"vg_name":"a","vg_free":"5"},{"vg_name":"a"}]}]}"#;
-        let rows = rows(report).unwrap();
+        let rows = Tables::read(report).unwrap().rows("vg");
         assert_eq!((rows.len(), rows[0]["vg_free"].as_str()), (2, Some("5")));
     }
 
     #[test]
     fn what_is_no_report_is_not_taken_for_an_empty_one() {
         for output in ["", "WARNING", "{\"report\":[", "{}", "{\"report\":[]}"] {
-            assert_eq!(rows(output.as_bytes()), None, "{output}");
+            assert_eq!(Tables::read(output.as_bytes()), None, "{output}");
         }
     }
 

@@ -1,12 +1,14 @@
 //! A volume group as one report tells it, and which of its logical volumes are whose.
 
-use super::command;
+use super::command::{self, Rows, Tables};
+use super::seen;
 use super::tags::Tags;
 use becket_core::error::shown;
 use becket_core::record::Record;
 use becket_core::{Error, Kind, Name, Pool, Result};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The parameter of a pool that names its volume group.
@@ -37,11 +39,30 @@ pub(super) const RECORD: &str = "r";
 /// The area of tags with its record of the trash.
 pub(super) const TRASHED: &str = "t";
 
-/// What is asked of the group and of each logical volume.
-const COLUMNS: &str = "vg_name,vg_uuid,vg_tags,vg_size,vg_free,vg_extent_size,vg_missing_pv_count,\
-                       vg_mda_free,lv_name,lv_uuid,lv_tags,lv_size,lv_attr,lv_role,origin,pool_lv";
-const COLUMNS_WITHOUT_VOLUMES: &str =
-    "vg_name,vg_uuid,vg_tags,vg_size,vg_free,vg_extent_size,vg_missing_pv_count,vg_mda_free";
+/// What is asked of the group, of its devices, and of each logical volume; and nothing of the rest of a whole
+/// report, which cannot be left out.
+const COLUMNS: [&str; 20] = [
+    "--configreport",
+    "vg",
+    "-o",
+    "vg_name,vg_uuid,vg_tags,vg_size,vg_free,vg_extent_size,vg_missing_pv_count,vg_mda_free",
+    "--configreport",
+    "pv",
+    "-o",
+    "pv_name,pv_mda_count,pv_mda_used_count",
+    "--configreport",
+    "lv",
+    "-o",
+    "lv_name,lv_uuid,lv_tags,lv_size,lv_attr,lv_role,origin,pool_lv",
+    "--configreport",
+    "pvseg",
+    "--select",
+    "pvseg_size=0",
+    "--configreport",
+    "seg",
+    "--select",
+    "seg_size=0",
+];
 
 /// A volume group.
 #[derive(Debug, Clone)]
@@ -59,6 +80,8 @@ pub(super) struct Group {
     /// Bytes that the group's own description may still grow by.
     pub(super) room: u64,
     pub(super) volumes: Vec<Logical>,
+    /// Its devices that hold all its metadata; none where it cannot be said of some which metadata they hold.
+    pub(super) devices: Vec<PathBuf>,
 }
 
 /// A logical volume.
@@ -78,18 +101,12 @@ pub(super) struct Logical {
 
 impl Group {
     /// The group of this name as it is now; `None` where there is none.
-    pub(super) fn named(name: &str) -> Result<Option<Group>> {
-        let rows = command::report("vgs", &["-o", COLUMNS, name], name)?;
-        let rows = match rows {
-            None => return Ok(None),
-            // A group without logical volumes is left out of a report that asks for them.
-            Some(rows) if rows.is_empty() => {
-                let arguments = ["-o", COLUMNS_WITHOUT_VOLUMES, name];
-                command::report("vgs", &arguments, name)?.unwrap_or_default()
-            }
-            Some(rows) => rows,
-        };
-        rows.first().map(|first| read(first, &rows)).transpose()
+    pub(super) fn named(name: &str) -> Result<Option<Arc<Group>>> {
+        seen::or_report(name, || {
+            let arguments = [&COLUMNS[..], &[name]].concat();
+            let told = command::report("fullreport", &arguments, name)?;
+            told.map(|told| read(&told)).transpose().map(Option::flatten)
+        })
     }
 
     /// The group of the pool, as it was when the operation took its lock.
@@ -97,7 +114,7 @@ impl Group {
     /// `Unavailable` where it is not there, `WrongState` where another one has its name: neither proves
     /// that a volume does not exist.
     pub(super) fn of(pool: &Pool) -> Result<Arc<Group>> {
-        pool.memory.or_read(|| {
+        let group = pool.memory.or_read(|| {
             let name = name_of(pool)?;
             let found = Group::named(name)?.ok_or_else(|| {
                 Error::new(
@@ -114,7 +131,8 @@ impl Group {
                 .hint("two groups of one name? `vgs -o+uuid` tells them apart")),
                 _ => Ok(found),
             }
-        })
+        })?;
+        Ok(Arc::clone(&group))
     }
 
     /// `Unavailable` where devices of the group are missing: nothing is made or removed until they are back.
@@ -244,19 +262,36 @@ pub(super) fn check_name(name: &str) -> Result<&str> {
     }
 }
 
-fn read(first: &Map<String, Value>, rows: &[Map<String, Value>]) -> Result<Group> {
-    let volumes = rows.iter().filter(|row| !text(row, "lv_name").is_empty());
-    Ok(Group {
-        name: text(first, "vg_name").to_owned(),
-        uuid: text(first, "vg_uuid").to_owned(),
-        tags: Tags::read(text(first, "vg_tags")),
-        size: number(first, "vg_size")?,
-        free: number(first, "vg_free")?,
-        extent: number(first, "vg_extent_size")?,
-        missing: number(first, "vg_missing_pv_count")?,
-        room: number(first, "vg_mda_free")?,
-        volumes: volumes.map(logical).collect::<Result<_>>()?,
-    })
+fn read(told: &Tables) -> Result<Option<Group>> {
+    let (groups, devices, volumes) = (told.rows("vg"), told.rows("pv"), told.rows("lv"));
+    let Some(group) = groups.first() else { return Ok(None) };
+    Ok(Some(Group {
+        name: text(group, "vg_name").to_owned(),
+        uuid: text(group, "vg_uuid").to_owned(),
+        tags: Tags::read(text(group, "vg_tags")),
+        size: number(group, "vg_size")?,
+        free: number(group, "vg_free")?,
+        extent: number(group, "vg_extent_size")?,
+        missing: number(group, "vg_missing_pv_count")?,
+        room: number(group, "vg_mda_free")?,
+        volumes: volumes.iter().map(logical).collect::<Result<_>>()?,
+        devices: with_metadata(&devices),
+    }))
+}
+
+/// The devices of the group that hold metadata. None at all while one is missing, or where one does not use
+/// all areas that it has: then it cannot be told by those devices alone whether the group has changed.
+fn with_metadata(devices: &Rows) -> Vec<PathBuf> {
+    let (mut paths, mut certain) = (Vec::new(), true);
+    for device in devices {
+        let areas = ["pv_mda_count", "pv_mda_used_count"].map(|key| number(device, key).ok());
+        let path = PathBuf::from(text(device, "pv_name"));
+        certain &= path.is_absolute() && areas[0].is_some() && areas[0] == areas[1];
+        if areas[0] != Some(0) {
+            paths.push(path);
+        }
+    }
+    if certain { paths } else { Vec::new() }
 }
 
 fn logical(row: &Map<String, Value>) -> Result<Logical> {

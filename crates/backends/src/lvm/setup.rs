@@ -233,8 +233,8 @@ fn is_block_device(path: &Path) -> bool {
 /// True when all the devices are in the group.
 fn holds_all(group: &str, devices: &[PathBuf]) -> Result<bool> {
     let select = format!("vg_name={group}");
-    let rows = command::report("pvs", &["-o", "pv_name", "--select", &select], group)?;
-    let rows = rows.unwrap_or_default();
+    let told = command::report("pvs", &["-o", "pv_name", "--select", &select], group)?;
+    let rows = told.map(|told| told.rows("pv")).unwrap_or_default();
     let has = |device: &Path| {
         let device = device.canonicalize().unwrap_or_else(|_| device.to_owned());
         rows.iter()

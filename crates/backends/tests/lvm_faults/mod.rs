@@ -43,6 +43,41 @@ fn absence_is_not_concluded_from_a_group_that_is_gone() {
 }
 
 #[test]
+fn what_somebody_else_changes_in_a_group_is_seen_at_once() {
+    if !can_run() {
+        return;
+    }
+    let (group, second) = (Group::new(256 << 20), Group::new(256 << 20));
+    let engine = group.pool(false);
+    let pool = named("pool");
+    let (first, second) = (group.device.to_str().unwrap(), second.device.to_str().unwrap());
+    let remove_by_hand = |name: &str| {
+        create(&engine, name, 64 * MIB).unwrap();
+        for _ in 0..3 {
+            assert_eq!(engine.volumes(&pool).unwrap().len(), 1);
+        }
+        must("lvremove", &["-q", "-y", &group.name]);
+        assert_eq!(engine.volumes(&pool).unwrap().len(), 0, "`{name}` is still said to be there");
+    };
+    remove_by_hand("v");
+    let total = || engine.capacity(&pool).unwrap().total;
+    let one = total();
+    must("vgextend", &["-q", "-y", &group.name, second]);
+    let both = total();
+    assert!(both > one);
+    remove_by_hand("w");
+    // The device that it was made of is no part of it any more, and stays as it is now.
+    must("vgreduce", &["-q", &group.name, first]);
+    assert!(total() < both);
+    remove_by_hand("x");
+    // Neither does another group in its place, on the same device, seem to be it.
+    assert_eq!(engine.volumes(&pool).unwrap().len(), 0);
+    must("vgremove", &["-q", &group.name]);
+    must("vgcreate", &["-q", &group.name, second]);
+    refused(engine.volumes(&pool), Kind::WrongState);
+}
+
+#[test]
 fn a_full_group_refuses_in_time_and_keeps_what_it_has() {
     if !can_run() {
         return;

@@ -1,7 +1,7 @@
 //! What happens when `lvm` itself is not there, does not end, or talks: with another program in its place,
 //! which is done only where the machine is made for a test.
 
-use super::group::{Group, can_run};
+use super::group::{Group, can_run, must};
 use super::lvm_layout::{create, named};
 use becket_core::Kind;
 use becket_core::contract::MIB;
@@ -45,6 +45,29 @@ pub(crate) fn with(program: &str, script: Option<&str>, check: impl FnOnce()) {
         }
         Err(_) => std::fs::rename(kept, place).unwrap(),
     }
+}
+
+#[test]
+fn lvm_is_not_run_for_what_is_known_already() {
+    if !can_run() || !is_guest() {
+        return;
+    }
+    let group = Group::new(512 << 20);
+    let engine = group.pool(false);
+    let pool = named("pool");
+    create(&engine, "v", 64 * MIB).unwrap();
+    let volumes = || engine.volumes(&pool).map(|volumes| volumes.len());
+    // Once after the change, and once more to know that nothing came between.
+    assert!((0..2).all(|_| volumes().unwrap() == 1));
+    must("vgchange", &["-q", "-an", &group.name]);
+    with("lvm", None, || {
+        assert_eq!(volumes().unwrap(), 1);
+        assert!(create(&engine, "w", 64 * MIB).is_err());
+        let file = group.detach();
+        assert!(volumes().is_err(), "a device that is gone is not known");
+        group.attach(&file);
+    });
+    assert_eq!(volumes().unwrap(), 1);
 }
 
 #[test]
