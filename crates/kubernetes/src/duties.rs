@@ -7,7 +7,7 @@ use crate::driver::Driver;
 use crate::events::Events;
 use crate::interface::Interface;
 use crate::queue::{self, Next, Pace};
-use crate::volume::{PROVISIONED_BY, may_be_here};
+use crate::volume::{self, PROVISIONED_BY, may_be_here};
 use crate::watch::{self, Key};
 use crate::{claims, group_snapshot, health, lease, reclaim, snapshot, taint};
 use futures::{Stream, StreamExt};
@@ -92,17 +92,19 @@ async fn run<D: Driver>(driver: Arc<D>, client: Client, node: Option<String>) {
     });
     let (name, here) = (driver.name().to_owned(), node.clone());
     let is_csi = *driver.interface() == Interface::Csi;
-    let claims = watch::keys::<PersistentVolumeClaim>(&client, move |found| {
-        let annotations = found.annotations();
-        // Volumes made by hand grow through CSI alone.
-        let ours = match is_csi {
-            true => claim::may_be_of(annotations, &name),
-            false => claim::is_of(annotations, &name),
-        };
-        ours && claim::may_be_for(annotations, here.as_deref())
-    });
+    let claims =
+        watch::keys::<PersistentVolumeClaim, _>(&client, &[watch::ALL.to_owned()], move |found| {
+            let annotations = found.annotations();
+            // Volumes made by hand grow through CSI alone.
+            let ours = match is_csi {
+                true => claim::may_be_of(annotations, &name),
+                false => claim::is_of(annotations, &name),
+            };
+            ours && claim::may_be_for(annotations, here.as_deref())
+        });
     let (name, segments) = (driver.name().to_owned(), driver.segments());
-    let volumes = watch::keys::<PersistentVolume>(&client, move |found| {
+    let here = volume::selectors(&segments);
+    let volumes = watch::keys::<PersistentVolume, _>(&client, &here, move |found| {
         found.annotations().get(PROVISIONED_BY).is_some_and(|by| *by == name)
             && may_be_here(found.labels(), &segments)
     });

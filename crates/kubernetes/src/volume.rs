@@ -91,6 +91,13 @@ fn labels(topologies: &[Words]) -> Option<Words> {
     }
 }
 
+/// What selects all volumes that [`may_be_here`], and not those of other nodes, by their labels.
+pub fn selectors(segments: &Words) -> Vec<String> {
+    let here: Vec<String> = segments.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let unsaid = segments.keys().map(|key| format!("!{key}"));
+    std::iter::once(here.join(",")).chain(unsaid).collect()
+}
+
 /// False when the labels of a volume say that it is on a node with other segments than these. Volumes of the
 /// official provisioner have none.
 pub fn may_be_here(labels: &Words, segments: &Words) -> bool {
@@ -258,6 +265,11 @@ mod tests {
         let node = |name: &str| [("topology.becket.dev/node".to_owned(), name.to_owned())].into();
         assert!(may_be_here(&labels, &node("n1")) && !may_be_here(&labels, &node("n2")));
         assert!(may_be_here(&Words::new(), &node("n2")), "no label says nothing");
+        assert_eq!(
+            selectors(&node("n1")),
+            ["topology.becket.dev/node=n1", "!topology.becket.dev/node"]
+        );
+        assert_eq!(selectors(&Words::new()), [""], "volumes for all nodes");
         let kept = StorageClass { reclaim_policy: Some("Retain".to_owned()), ..class };
         let volume =
             persistent(("image.becket.dev", &Interface::Csi), &claim, &kept, &wanted, &made)

@@ -14,16 +14,26 @@ use std::time::Duration;
 /// The namespace and the name of an object; no namespace where its kind has none.
 pub(crate) type Key = (String, String);
 
-/// The keys of objects of this kind for which `ours` holds, each time one of them changes.
-pub(crate) fn keys<K>(
+/// Selects all objects by their labels.
+pub(crate) const ALL: &str = "";
+
+/// The keys of objects of this kind for which `ours` holds, each time one of them changes. The API server sends
+/// only those that one of `selectors` selects by their labels.
+pub(crate) fn keys<K, F>(
     client: &Client,
-    ours: impl Fn(&PartialObjectMeta<K>) -> bool + Send + 'static,
-) -> impl Stream<Item = Key> + Send
+    selectors: &[String],
+    ours: F,
+) -> impl Stream<Item = Key> + Send + use<K, F>
 where
+    F: Fn(&PartialObjectMeta<K>) -> bool + Send + 'static,
     K: Resource<DynamicType = ()> + Clone + Debug + Send + 'static,
 {
-    let api: Api<PartialObjectMeta<K>> = Api::all(client.clone());
-    let changed = watcher(api, watcher::Config::default()).default_backoff().applied_objects();
+    let changed = selectors.iter().map(|selector| {
+        let api: Api<PartialObjectMeta<K>> = Api::all(client.clone());
+        let selected = watcher::Config::default().labels(selector);
+        watcher(api, selected).default_backoff().applied_objects().boxed()
+    });
+    let changed = futures::stream::select_all(changed);
     changed.filter_map(move |event| {
         let key = match event {
             Ok(object) if ours(&object) => {
