@@ -16,6 +16,7 @@ mod image;
 mod kept;
 mod run;
 mod sanity;
+mod scale;
 mod setup;
 mod test;
 mod tidy;
@@ -47,6 +48,8 @@ cargo xtask ACTION
                  and read volumes (root, Go)
   e2e            Kubernetes' own end-to-end tests of storage drivers, on a real Kubernetes with the chart
                  (root, Go); --driver image|directory, --focus RE
+  scale          what a big cluster costs: 200 nodes' processes and 5,000 claims on a real API server (root,
+                 Go); --nodes N, --claims N, --burst N
   bench          measure against a shell script, bare system calls and our targets, and against the
                  CSI driver that BECKET_BENCH_PEER names (root); --of lvm for logical volumes
                  against LVM's own commands, --of nfs for volumes on a server against a mount and cp,
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         ["test-cluster", "--nfs-here"] => cluster_test::run_shared(),
         ["test-cluster", "--lvm-here"] => cluster_test::run(Backend::Lvm),
         ["e2e", rest @ ..] => e2e::action(rest),
+        ["scale", rest @ ..] => scale::action(rest),
         ["test-chart"] => cluster_test::run_chart(),
         ["chart"] => chart::run(false),
         ["chart", "--write"] => chart::run(true),

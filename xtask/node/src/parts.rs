@@ -62,11 +62,13 @@ impl Part {
             // Whether its data survives a power cut is nothing to a cluster that does not.
             "etcd" => "--data-dir /run/cluster/etcd --unsafe-no-fsync --log-level warn".to_owned(),
             "kube-apiserver" => api_server(),
-            // Not as an account for each controller, whose tokens take seconds to be made.
+            // Not as an account for each controller, whose tokens take seconds to be made; and with more
+            // requests in a second than are good for a big cluster, because thousands of claims take minutes
+            // otherwise.
             "kube-controller-manager" => format!(
                 "--kubeconfig {KEYS}/admin.kubeconfig --leader-elect=false \
                  --root-ca-file {KEYS}/ca.crt --service-account-private-key-file {KEYS}/accounts.key \
-                 --flex-volume-plugin-dir {FLEX_VOLUMES}"
+                 --flex-volume-plugin-dir {FLEX_VOLUMES} --kube-api-qps 500 --kube-api-burst 1000"
             ),
             "kube-scheduler" => {
                 format!("--kubeconfig {KEYS}/scheduler.kubeconfig --leader-elect=false")
