@@ -6,6 +6,7 @@ mod duties;
 mod flexvolume;
 mod lease;
 mod life;
+mod memory;
 mod official;
 mod shared;
 mod waiting;

@@ -29,16 +29,6 @@ struct Test {
     command: Vec<OsString>,
 }
 
-/// How much of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extent {
-    /// What runs before every change: all but our own checker on logical volumes, which takes as long as the
-    /// rest together.
-    Usual,
-    /// Everything.
-    Whole,
-}
-
 /// Makes a guest ready. On a machine that cannot have one these tests do not run, which is no failure of
 /// ours, but is said.
 pub fn possible() -> Outcome<bool> {
@@ -53,13 +43,13 @@ pub fn possible() -> Outcome<bool> {
 }
 
 /// Runs all of them against `binary`, or those whose names have one of these words, if this machine can.
-pub fn run(binary: &Path, extent: Extent, words: &[&str]) -> Outcome {
+pub fn run(binary: &Path, words: &[&str]) -> Outcome {
     if !possible()? {
         return Ok(());
     }
     // Without Go the others run; that those did not is a failure, as it is outside of the guest.
     let (mut tests, mut failures) = (Vec::new(), Vec::new());
-    for made in [from_cargo(extent), from_go()] {
+    for made in [from_cargo(), from_go()] {
         match made {
             Ok(some) => tests.extend(some),
             Err(failed) => failures.push(failed.to_string()),
@@ -100,11 +90,14 @@ fn from_go() -> Outcome<Vec<Test>> {
 }
 
 /// The backends' contract and faults, and our own checker on the CSI drivers.
-fn from_cargo(extent: Extent) -> Outcome<Vec<Test>> {
+fn from_cargo() -> Outcome<Vec<Test>> {
     let (lvm, nfs) = (built("becket-backends", "lvm")?, built("becket-backends", "nfs")?);
     let areas = built("becket-tests", "end_to_end")?;
+    let checker = |name, memory, what| test(name, memory, &areas, &[what, "--nocapture"]);
     // The longest first: two guests at once are then done at about the same time.
-    let mut tests = vec![
+    Ok(vec![
+        checker("check csi, thick", "9G", "the_checker_finds_nothing_in_lvm_with_thick"),
+        checker("check csi, thin", "9G", "the_checker_finds_nothing_in_lvm_with_thin"),
         test("lvm, its own", "4G", &lvm, &["--test-threads=1", "lvm_"]),
         test("contract of thick volumes", "6G", &lvm, &["--test-threads=1", "thick_volumes_keep"]),
         test("contract of thin volumes", "6G", &lvm, &["--test-threads=1", "thin_volumes_keep"]),
@@ -112,15 +105,9 @@ fn from_cargo(extent: Extent) -> Outcome<Vec<Test>> {
         test("contract of images on nfs", "6G", &nfs, &["--test-threads=1", "images_on_nfs_keep"]),
         test("the documents", "8G", &areas, &["--test-threads=1", "documents::the_page_on"])
             .exporting(),
-    ];
-    let checker = ["the_checker_finds_nothing_in_nfs", "--nocapture"];
-    tests.push(test("check csi, nfs", "6G", &areas, &checker).exporting());
-    tests.push(test("encrypted", "6G", &areas, &["encrypted::"]));
-    if extent == Extent::Whole {
-        tests.push(test("check csi, thick", "9G", &areas, &["lvm_with_thick", "--nocapture"]));
-        tests.push(test("check csi, thin", "9G", &areas, &["lvm_with_thin", "--nocapture"]));
-    }
-    Ok(tests)
+        checker("check csi, nfs", "6G", "the_checker_finds_nothing_in_nfs").exporting(),
+        test("encrypted", "6G", &areas, &["encrypted::"]),
+    ])
 }
 
 fn test(name: &'static str, memory: &'static str, program: &Path, arguments: &[&str]) -> Test {

@@ -22,7 +22,6 @@ mod test;
 mod tidy;
 
 use cluster_test::Backend;
-use guest_tests::Extent;
 use run::{Failed, Outcome};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -86,7 +85,7 @@ fn main() -> ExitCode {
             .and_then(|()| setup::binary())
             .and_then(|binary| sanity::everything(&binary)),
         ["test-guest", rest @ ..] => {
-            setup::binary().and_then(|binary| guest_tests::run(&binary, Extent::Whole, rest))
+            setup::binary().and_then(|binary| guest_tests::run(&binary, rest))
         }
         ["test-cluster"] => cluster_test::run(Backend::Image),
         ["test-cluster", "--lvm"] => cluster_test::run_lvm_in_guest(),

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that must hold before a change lands.
 
 use crate::cluster_test::Backend;
-use crate::guest_tests::{self, Extent};
+use crate::guest_tests;
 use crate::run::{Failed, Outcome, apart, cargo, is_root};
 use crate::{chart, cluster_test, crash_matrix, go, sanity, setup, tidy};
 use std::path::Path;
@@ -32,7 +32,7 @@ pub fn everything() -> Outcome {
     });
     stages.take("kubelet", || kubelet(&binary));
     stages.take("sanity", || sanity::everything(&binary));
-    stages.take("guest", || guest_tests::run(&binary, Extent::Usual, &[]));
+    stages.take("guest", || guest_tests::run(&binary, &[]));
     stages.take("chart", || chart::run(false));
     stages.take("kubernetes", || {
         cluster_test::run(Backend::Image)?;

@@ -49,6 +49,10 @@ pub const WRONG: &[(&str, &str)] = &[
     (r#"storageClasses={"fast":{"driver":"image","reclaimPolicy":"Recycle"}}"#, "reclaimPolicy"),
     (r#"storageClasses={"old":{"driver":"image","interface":"flexvolume"}}"#, "flexvolume.action"),
     (r#"storageClasses={"old":{"driver":"image","interface":"FlexVolume"}}"#, "old/interface"),
+    (
+        r#"snapshotClasses={"often":{"driver":"image","deletionPolicy":"Recycle"}}"#,
+        "deletionPolicy",
+    ),
     (r#"flexvolume={"action":"uninstall"}"#, "flexvolume/action"),
     (r#"flexvolume={"drivers":[]}"#, "flexvolume/drivers"),
     (r#"flexvolume={"vendor":"Becket"}"#, "flexvolume/vendor"),

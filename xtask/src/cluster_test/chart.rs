@@ -1,8 +1,8 @@
 //! The life of the Helm chart on a cluster: installed with no value set, used, killed, upgraded, uninstalled.
 
-use super::Steps;
 use super::duties::Duties;
 use super::waiting::{TIMEOUT, becomes};
+use super::{Steps, memory};
 use crate::chart::{CHART, Helm, NAMESPACE, RELEASE};
 use crate::cluster::{Cluster, NODE};
 use crate::run::{Failed, Outcome, cargo};
@@ -16,7 +16,8 @@ const POOLS: &str = "/var/lib/becket/pools";
 /// What tells the chart's objects from others.
 const OURS: &str = "app.kubernetes.io/name=becket";
 /// Objects of the whole cluster that a chart can leave.
-const KINDS: &str = "csidrivers,storageclasses,clusterroles,clusterrolebindings";
+const KINDS: &str =
+    "csidrivers,storageclasses,volumesnapshotclasses,clusterroles,clusterrolebindings";
 
 /// A cluster that has the image, and a release of the chart on it.
 pub struct Release {
@@ -34,6 +35,7 @@ impl Release {
         let duties = Duties::on(&self.cluster)?;
         steps.done("snapshots known to the cluster");
         self.helm(&["install", RELEASE, CHART, "--create-namespace", "--wait", TIMEOUT])?;
+        self.kubectl(&["get", "volumesnapshotclass", "becket-image", "becket-directory"])?;
         steps.done("helm install, with no value set");
         self.helm(&["test", RELEASE, TIMEOUT])?;
         self.is_gone("pv,pvc", &["-A"])?;
@@ -54,7 +56,7 @@ impl Release {
         steps
             .done("a claim grown and modified, snapshots, copies and raw devices made and deleted");
         self.has_its_rights()?;
-        self.tell_memory()?;
+        memory::tell(&self.cluster)?;
         self.kill_becket()?;
         self.holds("user")?;
         self.renew_user()?;
@@ -210,15 +212,6 @@ impl Release {
         becomes(&format!("end of all {kinds}"), || {
             Ok(self.kubectl(&[&["get", kinds, "-o", "name"], more].concat())?.is_empty())
         })
-    }
-
-    /// Says how much memory the container's process has: what is its own, and with what it shares.
-    fn tell_memory(&self) -> Outcome {
-        let script = "cd /proc/$(pgrep -ox becket) && grep -E '^(VmRSS|RssAnon)' status";
-        let told = self.cluster.read("sh", &["-c", script])?;
-        let words: Vec<&str> = told.split_whitespace().collect();
-        eprintln!("          memory of the container's process: {}", words.join(" "));
-        Ok(())
     }
 
     fn holds(&self, pod: &str) -> Outcome {
